@@ -1,1 +1,47 @@
-//! Placeholder.
+//! What the tests that cross crates stand on: a broker under test, and words to make claims
+//! about it.
+//!
+//! ```text
+//!   Cluster::shared()  one broker a process, chosen by ONCEFLOW_TEST_BROKER
+//!     ├─ topics        a topic of its own for every test
+//!     ├─ produce       records in, with where each went
+//!     ├─ transactions  a transactional producer, driven by the book
+//!     ├─ history       records out: what is visible now, what is settled
+//!     └─ offsets       what a group committed
+//!   wait               conditions under a deadline; no bare sleeps
+//! ```
+//!
+//! ```no_run
+//! use onceflow_tests::{Cluster, texts};
+//!
+//! let cluster = Cluster::shared();
+//! let topic = cluster.topic("orders", 1);
+//! cluster.produce_values(&topic, ["a", "b"]);
+//! assert_eq!(texts(&cluster.settled(&topic)), ["a", "b"]);
+//! ```
+//!
+//! Functions for tests panic with the reason where a test has nothing better to do than to
+//! fail; what tests make claims about (transactions, commits) returns the client's own error.
+
+pub mod wait;
+
+mod error;
+mod apache;
+mod cluster;
+mod record;
+mod clients;
+mod topics;
+mod produce;
+mod history;
+mod offsets;
+mod transactions;
+
+pub use apache::ApacheKafka;
+pub use clients::{Isolation, admin_options};
+pub use cluster::{BROKER_VARIABLE, BrokerKind, Cluster, unique};
+pub use error::HarnessError;
+pub use futures::executor::block_on;
+pub use offsets::{Committed, offsets};
+pub use produce::{Delivered, Deliveries, drain, send_all};
+pub use record::{HeaderPair, Outgoing, Record, texts};
+pub use transactions::{TransactionalProducer, Verdict, verdict};

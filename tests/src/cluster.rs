@@ -1,0 +1,142 @@
+//! The broker under test: the same suite runs on the embedded broker and on Apache Kafka.
+//!
+//! ```text
+//!   ONCEFLOW_TEST_BROKER = embedded (or unset) ──> onceflow_broker::EmbeddedBroker
+//!                        = apache              ──> ApacheKafka, one JVM a test process
+//! ```
+//!
+//! # Invariants
+//!
+//! - **Shared means read-only.** The shared cluster is never killed, paused or reconfigured: a
+//!   test that harms its broker starts its own.
+//! - **Nothing is skipped.** A broker that cannot start fails the test that asked for it.
+
+use std::{
+    env, fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use rdkafka::{admin::AdminClient, client::DefaultClientContext};
+
+use crate::{apache::ApacheKafka, error::HarnessError};
+
+/// The environment variable that chooses the broker under test.
+pub const BROKER_VARIABLE: &str = "ONCEFLOW_TEST_BROKER";
+
+/// The brokers that the suite runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// The project's own, in this process.
+    Embedded,
+    /// Apache Kafka, in a JVM.
+    Apache,
+}
+
+impl BrokerKind {
+    /// The kind that the environment asks for; embedded unless it says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When the variable holds neither `embedded` nor `apache`.
+    pub fn from_environment() -> Result<Self, HarnessError> {
+        match env::var_os(BROKER_VARIABLE) {
+            None => Ok(Self::Embedded),
+            Some(value) if value == "embedded" => Ok(Self::Embedded),
+            Some(value) if value == "apache" => Ok(Self::Apache),
+            Some(value) => Err(HarnessError::UnknownBroker {
+                variable: BROKER_VARIABLE,
+                value: value.to_string_lossy().into_owned(),
+            }),
+        }
+    }
+}
+
+/// A running broker and what tests ask of it: topics, records, histories, offsets, clients.
+pub struct Cluster {
+    broker: Broker,
+    pub(crate) admin: OnceLock<AdminClient<DefaultClientContext>>,
+}
+
+#[derive(Debug)]
+enum Broker {
+    Apache(ApacheKafka),
+}
+
+impl Cluster {
+    /// The broker that all tests of this process share, started by the first that asks.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot start, with the reason and what to do about it.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// A broker of the test's own, to kill or to pause.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot start, with the reason and what to do about it.
+    #[must_use]
+    pub fn start() -> Self {
+        let started = BrokerKind::from_environment().and_then(Self::start_kind);
+        started.unwrap_or_else(|error| panic!("no broker for this test: {error}"))
+    }
+
+    fn start_kind(kind: BrokerKind) -> Result<Self, HarnessError> {
+        let broker = match kind {
+            BrokerKind::Embedded => {
+                return Err(HarnessError::Embedded("it is not written yet".to_owned()));
+            }
+            BrokerKind::Apache => Broker::Apache(ApacheKafka::start()?),
+        };
+        Ok(Self {
+            broker,
+            admin: OnceLock::new(),
+        })
+    }
+
+    /// Which broker this is, for the few claims that differ.
+    #[must_use]
+    pub fn kind(&self) -> BrokerKind {
+        match self.broker {
+            Broker::Apache(_) => BrokerKind::Apache,
+        }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn bootstrap_servers(&self) -> &str {
+        match &self.broker {
+            Broker::Apache(kafka) => kafka.bootstrap_servers(),
+        }
+    }
+
+    /// Apache Kafka itself, to kill or to pause; `None` on the embedded broker.
+    #[must_use]
+    pub fn apache(&self) -> Option<&ApacheKafka> {
+        match &self.broker {
+            Broker::Apache(kafka) => Some(kafka),
+        }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("broker", &self.broker)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A name no other test of this process or of one running beside it uses.
+#[must_use]
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{name}-{}-{number}", std::process::id())
+}

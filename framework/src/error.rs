@@ -1,0 +1,272 @@
+//! What can go wrong, where, and what the worker does about it.
+//!
+//! # Invariants
+//!
+//! - Nobody matches on the text: the [`ErrorKind`] says what failed, [`Recovery`] what happens next.
+//! - An error that concerns a record names the node, the topic-partition and the offset.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::record::Position;
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting is unknown, malformed or contradicts another.
+    Config,
+    /// A topology that cannot work.
+    Topology,
+    /// Bytes of the input that the source's serde cannot read.
+    Deserialization,
+    /// A key or value that a serde cannot write.
+    Serialization,
+    /// User code returned an error or panicked.
+    Processing,
+    /// The broker refused an output record.
+    Production,
+    /// A state store could not be read, written or restored.
+    Store,
+    /// A topic is missing, or has the wrong number of partitions.
+    Topics,
+    /// A partition of a task was assigned without its co-partition.
+    Assignment,
+    /// The broker could not be reached, or not in time.
+    Unreachable,
+    /// The broker refused a call for a reason that is none of the above.
+    Broker,
+    /// Another producer with the same transactional id took over, or the transaction timed out.
+    Fenced,
+    /// A transaction ended in a state that the protocol rules out.
+    Transaction,
+}
+
+/// What the worker does after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Recovery {
+    /// Nothing happened on the broker: abort and process the retained batch again.
+    Replay,
+    /// The outcome is unknown, or the producer is lost: a new producer, then ask the group's
+    /// offsets which way the batch went.
+    Restore,
+    /// The tasks belong to somebody else now: drop them and join the group again.
+    Rejoin,
+    /// A human has to act: the application stops.
+    Stop,
+}
+
+/// An error of the framework: what failed, where, why, and what happens next.
+#[derive(Debug)]
+pub struct Error(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
+    kind: ErrorKind,
+    recovery: Recovery,
+    message: String,
+    node: Option<String>,
+    position: Option<Position>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error that stops the application unless told otherwise.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error(Box::new(Details {
+            kind,
+            recovery: Recovery::Stop,
+            message: message.into(),
+            node: None,
+            position: None,
+            source: None,
+        }))
+    }
+
+    /// Names the node, unless one nearer to the cause was named already.
+    #[must_use]
+    pub fn at_node(mut self, node: &str) -> Self {
+        self.0.node.get_or_insert_with(|| node.to_owned());
+        self
+    }
+
+    /// Names the record, unless one nearer to the cause was named already.
+    #[must_use]
+    pub fn at(mut self, position: Position) -> Self {
+        self.0.position.get_or_insert(position);
+        self
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Says what the worker does about it.
+    #[must_use]
+    pub fn recover_by(mut self, recovery: Recovery) -> Self {
+        self.0.recovery = recovery;
+        self
+    }
+
+    /// What failed.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What the worker does about it.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.0.recovery
+    }
+
+    /// The node at which it failed.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.0.node.as_deref()
+    }
+
+    /// The input record at which it failed.
+    #[must_use]
+    pub fn position(&self) -> Option<&Position> {
+        self.0.position.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        match (&self.0.node, &self.0.position) {
+            (Some(node), Some(position)) => write!(f, " (node {node}, {position})")?,
+            (Some(node), None) => write!(f, " (node {node})")?,
+            (None, Some(position)) => write!(f, " ({position})")?,
+            (None, None) => {}
+        }
+        // The whole chain on one line: logs and `main` print only the top error.
+        let mut source = self.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// What a processor returns when it cannot go on: any error of the user's, or the framework's.
+///
+/// Every `std::error::Error` turns into one with `?`. It implements no `Error` itself (the
+/// conversion would be ambiguous), like the error of other catch-all crates.
+pub struct Fault(FaultKind);
+
+enum FaultKind {
+    Framework(Error),
+    User(Box<dyn StdError + Send + Sync>),
+}
+
+impl Fault {
+    /// A fault that is only a sentence.
+    pub fn message(message: impl Into<String>) -> Self {
+        Fault(FaultKind::User(message.into().into()))
+    }
+
+    /// The framework's error, with the node named if it is not yet.
+    pub(crate) fn into_error(self, node: &str) -> Error {
+        match self.0 {
+            FaultKind::Framework(error) => error.at_node(node),
+            FaultKind::User(source) => Error::new(ErrorKind::Processing, "a processor failed")
+                .because(source)
+                .at_node(node),
+        }
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Fault {
+    fn from(error: E) -> Self {
+        // A framework error stays what it is, so that its recovery survives user code's `?`.
+        let boxed: Box<dyn StdError + Send + Sync> = Box::new(error);
+        match boxed.downcast::<Error>() {
+            Ok(error) => Fault(FaultKind::Framework(*error)),
+            Err(user) => Fault(FaultKind::User(user)),
+        }
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            FaultKind::Framework(error) => fmt::Debug::fmt(error, f),
+            FaultKind::User(error) => fmt::Debug::fmt(error, f),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            FaultKind::Framework(error) => fmt::Display::fmt(error, f),
+            FaultKind::User(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Offset, TopicPartition};
+
+    #[test]
+    fn an_error_prints_what_where_and_why_on_one_line() {
+        let error = Error::new(ErrorKind::Deserialization, "cannot read the value")
+            .at_node("SOURCE-0")
+            .at(Position {
+                topic_partition: TopicPartition::new("orders", 2),
+                offset: Offset::new(17),
+            })
+            .because("expected 8 bytes, got 3");
+        assert_eq!(
+            error.to_string(),
+            "cannot read the value (node SOURCE-0, orders-2 at offset 17): expected 8 bytes, got 3"
+        );
+    }
+
+    #[test]
+    fn the_node_nearest_to_the_cause_stays() {
+        let error = Error::new(ErrorKind::Processing, "x")
+            .at_node("inner")
+            .at_node("outer");
+        assert_eq!(error.node(), Some("inner"));
+    }
+
+    #[test]
+    fn a_framework_error_passes_through_user_code_unchanged() {
+        let inner = Error::new(ErrorKind::Production, "queue").recover_by(Recovery::Replay);
+        let outer = Fault::from(inner).into_error("node");
+        assert_eq!(
+            (outer.kind(), outer.recovery()),
+            (ErrorKind::Production, Recovery::Replay)
+        );
+    }
+
+    #[test]
+    fn a_user_error_becomes_a_processing_error_that_keeps_its_cause() {
+        let cause = std::io::Error::other("database away");
+        let error = Fault::from(cause).into_error("LOOKUP");
+        assert_eq!(error.kind(), ErrorKind::Processing);
+        assert_eq!(
+            error.to_string(),
+            "a processor failed (node LOOKUP): database away"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! What an application counts: so far every record that was dropped, by node and reason.
+//!
+//! # Invariants
+//!
+//! - A drop is counted once the batch that dropped the record is committed: a replay does not
+//!   count it twice.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// Why a record went no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The operator needs a key and there was none.
+    NullKey,
+    /// The operator needs a value and there was none.
+    NullValue,
+    /// The record came after its window, or its version, had closed.
+    Late,
+    /// The bytes could not be read and the handler said to go on.
+    Deserialization,
+    /// Processing failed and the handler said to go on.
+    Processing,
+    /// The timestamp extractor answered with a negative timestamp.
+    NegativeTimestamp,
+    /// The partitioner named no partition.
+    NoPartition,
+    /// A store refused what is past its retention.
+    Expired,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DropReason::NullKey => "null key",
+            DropReason::NullValue => "null value",
+            DropReason::Late => "late",
+            DropReason::Deserialization => "undeserializable",
+            DropReason::Processing => "processing failed",
+            DropReason::NegativeTimestamp => "negative timestamp",
+            DropReason::NoPartition => "no partition",
+            DropReason::Expired => "expired",
+        })
+    }
+}
+
+/// Drops by the name of the node and the reason.
+pub type Drops = BTreeMap<(String, DropReason), u64>;
+
+/// The counters of one application, shared by its workers.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    drops: Mutex<Drops>,
+}
+
+impl Metrics {
+    /// Records dropped so far, by node and reason.
+    #[must_use]
+    pub fn drops(&self) -> Drops {
+        self.drops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Records dropped so far, all together.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.drops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .sum()
+    }
+
+    /// Adds what a committed batch dropped.
+    pub(crate) fn add_drops(&self, batch: impl IntoIterator<Item = ((String, DropReason), u64)>) {
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, count) in batch {
+            *drops.entry(at).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a processor is given: the way on, the time, the stores, the schedule.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::node::Children;
+use super::punctuation::{Punctuation, PunctuationKind};
+use super::scope::{StoreLog, StoreSlot, TaskScope};
+use crate::error::{Error, ErrorKind, Fault};
+use crate::metrics::DropReason;
+use crate::record::{Position, Record, TaskId};
+use crate::state::{Changelog, KeyValueStore, StoreKind, TimestampedKeyValueStore};
+use crate::time::Timestamp;
+
+/// The surroundings of one processor: forwards records of type `K`, `V`.
+pub struct Context<K, V> {
+    node: Arc<str>,
+    index: usize,
+    /// Names of the stores that the topology connects to this processor.
+    stores: Vec<Arc<str>>,
+    children: Children<K, V>,
+    scope: Rc<TaskScope>,
+}
+
+impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
+    pub(crate) fn new(
+        node: Arc<str>,
+        index: usize,
+        stores: Vec<Arc<str>>,
+        children: Children<K, V>,
+        scope: Rc<TaskScope>,
+    ) -> Self {
+        Context {
+            node,
+            index,
+            stores,
+            children,
+            scope,
+        }
+    }
+
+    /// Hands a record to every child, in the order in which they were added.
+    ///
+    /// # Errors
+    ///
+    /// Whatever failed downstream; pass it on with `?`.
+    pub fn forward(&mut self, record: Record<K, V>) -> Result<(), Fault> {
+        self.at_time(record.timestamp, |this| this.children.send(record))
+    }
+
+    /// Hands a record to the child of that name only.
+    ///
+    /// # Errors
+    ///
+    /// When there is no child of that name, and whatever failed downstream.
+    pub fn forward_to(&mut self, child: &str, record: Record<K, V>) -> Result<(), Fault> {
+        self.at_time(record.timestamp, |this| {
+            match this.children.send_to(child, record) {
+                Some(result) => result,
+                None => Err(this.no_such_child(child).into()),
+            }
+        })
+    }
+
+    /// Writes to stores downstream are logged at the time of the record that made them.
+    fn at_time<R>(&mut self, timestamp: Timestamp, act: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.scope.record_time.replace(timestamp);
+        let result = act(self);
+        self.scope.record_time.set(before);
+        result
+    }
+
+    fn no_such_child(&self, child: &str) -> Error {
+        let names = self.children.names().collect::<Vec<_>>().join(", ");
+        let message = format!("there is no child named {child}; the children are: {names}");
+        Error::new(ErrorKind::Topology, message).at_node(&self.node)
+    }
+
+    /// The store of that name.
+    ///
+    /// # Errors
+    ///
+    /// When the topology connects no such store to this processor, or it is of another kind or
+    /// of other types.
+    pub fn key_value_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<KeyValueStore<SK, SV>, Error> {
+        let (slot, log) = self.slot(name, StoreKind::KeyValue)?;
+        let serdes = slot
+            .spec
+            .serdes()
+            .ok_or_else(|| self.wrong_types::<SK, SV>(name))?;
+        Ok(KeyValueStore::new(Rc::clone(&slot.store), log, serdes))
+    }
+
+    /// The store of that name whose values carry timestamps.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn timestamped_key_value_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TimestampedKeyValueStore<SK, SV>, Error> {
+        let (slot, log) = self.slot(name, StoreKind::TimestampedKeyValue)?;
+        let serdes = slot
+            .spec
+            .serdes()
+            .ok_or_else(|| self.wrong_types::<SK, SV>(name))?;
+        Ok(TimestampedKeyValueStore::new(
+            Rc::clone(&slot.store),
+            log,
+            serdes,
+        ))
+    }
+
+    fn slot(&self, name: &str, kind: StoreKind) -> Result<(&StoreSlot, Rc<dyn Changelog>), Error> {
+        let slot = self
+            .scope
+            .stores
+            .get(name)
+            .filter(|_| self.stores.iter().any(|s| **s == *name));
+        let Some(slot) = slot else {
+            return Err(self.store_error(format!(
+                "store {name} is not connected to this processor; connect it where the \
+                 processor is added (connected: {})",
+                self.stores.join(", ")
+            )));
+        };
+        if slot.spec.kind != kind {
+            let built = slot.spec.kind;
+            let message = format!("store {name} was built as {built:?}, not as {kind:?}");
+            return Err(self.store_error(message));
+        }
+        let store = Arc::clone(&slot.spec.name);
+        let log = StoreLog {
+            store,
+            scope: Rc::clone(&self.scope),
+            topic: slot.changelog,
+        };
+        Ok((slot, Rc::new(log)))
+    }
+
+    fn wrong_types<SK, SV>(&self, name: &str) -> Error {
+        let (key, value) = (std::any::type_name::<SK>(), std::any::type_name::<SV>());
+        self.store_error(format!(
+            "store {name} was not built for key {key} and value {value}"
+        ))
+    }
+
+    fn store_error(&self, message: String) -> Error {
+        Error::new(ErrorKind::Store, message).at_node(&self.node)
+    }
+
+    /// Has [`punctuate`](super::Processor::punctuate) called every `interval`: on stream time
+    /// from 0 on, on the wall clock one interval from now on.
+    ///
+    /// # Panics
+    ///
+    /// When the interval is below a millisecond.
+    pub fn schedule(&mut self, interval: Duration, kind: PunctuationKind) -> Punctuation {
+        let first = match kind {
+            PunctuationKind::StreamTime => Timestamp::from_millis(0),
+            PunctuationKind::WallClock => self.wall_clock_time() + interval,
+        };
+        self.schedule_from(first, interval, kind)
+    }
+
+    /// As [`schedule`](Self::schedule), with the first call due at `first` (KIP-1146).
+    ///
+    /// # Panics
+    ///
+    /// When the interval is below a millisecond.
+    pub fn schedule_from(
+        &mut self,
+        first: Timestamp,
+        interval: Duration,
+        kind: PunctuationKind,
+    ) -> Punctuation {
+        self.scope
+            .schedules
+            .borrow_mut()
+            .add(self.index, kind, first, interval)
+    }
+
+    /// Stops a schedule.
+    pub fn cancel(&mut self, punctuation: Punctuation) {
+        self.scope.schedules.borrow_mut().cancel(punctuation);
+    }
+
+    /// The highest timestamp that the task has seen; [`Timestamp::NONE`] before the first record.
+    #[must_use]
+    pub fn stream_time(&self) -> Timestamp {
+        self.scope.stream_time.get()
+    }
+
+    /// The wall clock: the machine's, or the one a test turns.
+    #[must_use]
+    pub fn wall_clock_time(&self) -> Timestamp {
+        self.scope.clock.now()
+    }
+
+    /// Where the input record was read; none in a punctuation.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.scope.position()
+    }
+
+    /// The task that this processor belongs to.
+    #[must_use]
+    pub fn task_id(&self) -> TaskId {
+        self.scope.task
+    }
+
+    /// The application's id.
+    #[must_use]
+    pub fn application_id(&self) -> &str {
+        &self.scope.application_id
+    }
+
+    /// The name of this node in the topology.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Counts a record that goes no further, once its batch is committed.
+    pub fn dropped(&self, reason: DropReason) {
+        self.scope.dropped(&self.node, reason);
+    }
+
+    pub(crate) fn scope(&self) -> &Rc<TaskScope> {
+        &self.scope
+    }
+}
+
+impl<K, V> fmt::Debug for Context<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({}, task {})", self.node, self.scope.task)
+    }
+}

@@ -1,0 +1,120 @@
+//! What an operator implements, and what it is given: the Processor API.
+//!
+//! ```text
+//!   SourceNode ──Record<K, V>──> ProcessorNode<P> ──> ... ──> SinkNode ──bytes──> Collector
+//!   (deserialize)                 P::process(record, ctx)      (serialize, partition)
+//!                                        │ ctx.forward
+//! ```
+//!
+//! # Invariants
+//!
+//! - One virtual call an edge; a record is moved, and cloned only where the graph forks.
+//! - A processor lives on one thread and sees one record at a time.
+//! - After an abort every processor of the task is built anew: what it keeps in its own fields
+//!   is lost, what it keeps in a store goes back to the last commit.
+
+mod context;
+mod scope;
+mod punctuation;
+mod node;
+mod source;
+mod sink;
+mod partition;
+mod fixed_key;
+
+pub use context::Context;
+pub use fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
+pub use partition::{Partitioner, Partitions, murmur2};
+pub use punctuation::{Punctuation, PunctuationKind};
+
+pub(crate) use fixed_key::FixedKeyAdapter;
+pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};
+pub(crate) use partition::partition_of_key;
+pub(crate) use punctuation::Schedules;
+pub(crate) use scope::{Collector, OutgoingRecord, StoreSlot, TaskScope, TopicId};
+pub(crate) use sink::{SinkNode, SinkTarget, TopicExtractor};
+pub use source::OnBadRecord;
+pub(crate) use source::{Ingest, Prepared, SourceNode};
+
+use crate::error::Fault;
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// A user's step in a topology: takes records of one type, forwards records of another.
+///
+/// Built once per task by the supplier given to the topology, and again after an abort.
+///
+/// ```
+/// use onceflow_framework::processor::{Context, Processor};
+/// use onceflow_framework::{Fault, Record};
+///
+/// /// Forwards each word of a line.
+/// struct Words;
+///
+/// impl Processor for Words {
+///     type KeyIn = String;
+///     type ValueIn = String;
+///     type KeyOut = String;
+///     type ValueOut = String;
+///
+///     fn process(
+///         &mut self,
+///         line: Record<String, String>,
+///         ctx: &mut Context<String, String>,
+///     ) -> Result<(), Fault> {
+///         for word in line.value.split_whitespace() {
+///             ctx.forward(Record::new(line.key.clone(), word.to_owned(), line.timestamp))?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Processor: 'static {
+    /// The key type it takes.
+    type KeyIn: 'static;
+    /// The value type it takes.
+    type ValueIn: 'static;
+    /// The key type it forwards.
+    type KeyOut: Clone + 'static;
+    /// The value type it forwards.
+    type ValueOut: Clone + 'static;
+
+    /// Called once before the first record: fetch stores, schedule punctuations.
+    ///
+    /// # Errors
+    ///
+    /// Stops the task: a store that is not connected, say.
+    fn init(&mut self, ctx: &mut Context<Self::KeyOut, Self::ValueOut>) -> Result<(), Fault> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Called for each record.
+    ///
+    /// # Errors
+    ///
+    /// Aborts the batch; the processing handler decides what becomes of the record.
+    fn process(
+        &mut self,
+        record: Record<Self::KeyIn, Self::ValueIn>,
+        ctx: &mut Context<Self::KeyOut, Self::ValueOut>,
+    ) -> Result<(), Fault>;
+
+    /// Called when a punctuation that [`Context::schedule`] set up is due.
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](Processor::process).
+    fn punctuate(
+        &mut self,
+        punctuation: Punctuation,
+        timestamp: Timestamp,
+        ctx: &mut Context<Self::KeyOut, Self::ValueOut>,
+    ) -> Result<(), Fault> {
+        let _ = (punctuation, timestamp, ctx);
+        Ok(())
+    }
+
+    /// Called when the task is closed cleanly; nothing can be forwarded any more.
+    fn close(&mut self) {}
+}

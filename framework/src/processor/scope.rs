@@ -1,0 +1,174 @@
+//! What the nodes of one task share: time, position, stores, the road out.
+//!
+//! # Invariants
+//!
+//! - **One road out.** Sinks and changelogs emit through the [`Collector`] and nothing else.
+//! - A scope belongs to one thread; its cells are borrowed for one statement at a time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::punctuation::Schedules;
+use crate::error::Error;
+use crate::metrics::DropReason;
+use crate::record::{Headers, Offset, Position, TaskId, TopicPartition};
+use crate::state::{Changelog, StoreSpec, TaskStore};
+use crate::time::{Clock, Timestamp};
+
+/// A topic that a collector has resolved once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TopicId(pub(crate) u32);
+
+/// A record on its way out, as bytes.
+#[derive(Debug)]
+pub(crate) struct OutgoingRecord<'a> {
+    pub(crate) topic: TopicId,
+    /// None: by murmur2 of the key, a null key anywhere.
+    pub(crate) partition: Option<i32>,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) headers: &'a Headers,
+}
+
+/// Takes what a task emits: the producer of the worker, or a test's memory.
+pub(crate) trait Collector: fmt::Debug {
+    /// Resolves a topic, once per task and topic, not per record.
+    fn topic(&self, name: &str) -> Result<TopicId, Error>;
+
+    /// How many partitions a topic has.
+    fn partitions(&self, topic: TopicId) -> Result<i32, Error>;
+
+    /// Sends within the open transaction; delivery is known at its commit.
+    fn send(&self, record: &OutgoingRecord<'_>) -> Result<(), Error>;
+}
+
+/// A store of the task with its description.
+pub(crate) struct StoreSlot {
+    pub(crate) spec: StoreSpec,
+    pub(crate) store: Rc<RefCell<TaskStore>>,
+    /// Where its writes are logged, if they are.
+    pub(crate) changelog: Option<TopicId>,
+}
+
+/// What the nodes of one task share.
+pub(crate) struct TaskScope {
+    pub(crate) task: TaskId,
+    pub(crate) application_id: Arc<str>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) collector: Rc<dyn Collector>,
+    pub(crate) stores: BTreeMap<Arc<str>, StoreSlot>,
+    pub(crate) schedules: RefCell<Schedules>,
+    /// The highest timestamp that the task has seen.
+    pub(crate) stream_time: Cell<Timestamp>,
+    /// The timestamp of the record, or punctuation, in process: what changelog records carry.
+    pub(crate) record_time: Cell<Timestamp>,
+    /// The input topics, and which of them is being processed at which offset.
+    pub(crate) inputs: Vec<Arc<str>>,
+    pub(crate) at: Cell<Option<(usize, Offset)>>,
+    /// Drops of the open batch, by node and reason.
+    drops: RefCell<BTreeMap<(String, DropReason), u64>>,
+}
+
+impl TaskScope {
+    pub(crate) fn new(
+        task: TaskId,
+        application_id: Arc<str>,
+        clock: Arc<dyn Clock>,
+        collector: Rc<dyn Collector>,
+    ) -> Self {
+        TaskScope {
+            task,
+            application_id,
+            clock,
+            collector,
+            stores: BTreeMap::new(),
+            schedules: RefCell::new(Schedules::default()),
+            stream_time: Cell::new(Timestamp::NONE),
+            record_time: Cell::new(Timestamp::NONE),
+            inputs: Vec::new(),
+            at: Cell::new(None),
+            drops: RefCell::new(BTreeMap::new()),
+        }
+    }
+
+    /// Where the record in process was read; none in a punctuation.
+    pub(crate) fn position(&self) -> Option<Position> {
+        let (input, offset) = self.at.get()?;
+        let topic = Arc::clone(&self.inputs[input]);
+        let topic_partition = TopicPartition {
+            topic,
+            partition: self.task.partition,
+        };
+        Some(Position {
+            topic_partition,
+            offset,
+        })
+    }
+
+    /// Notes that a record ends here.
+    pub(crate) fn dropped(&self, node: &str, reason: DropReason) {
+        let mut drops = self.drops.borrow_mut();
+        if let Some(count) = drops.get_mut(&(node.to_owned(), reason)) {
+            *count += 1;
+            return;
+        }
+        // The first of its kind in a batch is worth a line; the rest is in the count.
+        let position = self.position().map(|position| position.to_string());
+        tracing::warn!(task = %self.task, node, %reason, position, "record dropped");
+        drops.insert((node.to_owned(), reason), 1);
+    }
+
+    /// The drops of the batch, which is then counted or thrown away.
+    pub(crate) fn take_drops(&self) -> BTreeMap<(String, DropReason), u64> {
+        std::mem::take(&mut *self.drops.borrow_mut())
+    }
+}
+
+impl fmt::Debug for TaskScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskScope({})", self.task)
+    }
+}
+
+/// A store's way to its changelog topic.
+pub(crate) struct StoreLog {
+    pub(crate) store: Arc<str>,
+    pub(crate) scope: Rc<TaskScope>,
+    pub(crate) topic: Option<TopicId>,
+}
+
+/// Changelog records carry no headers.
+static NO_HEADERS: Headers = Headers::new();
+
+impl Changelog for StoreLog {
+    fn store(&self) -> &str {
+        &self.store
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.scope.position()
+    }
+
+    fn send(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let Some(topic) = self.topic else {
+            return Ok(());
+        };
+        self.scope.collector.send(&OutgoingRecord {
+            topic,
+            partition: Some(self.scope.task.partition),
+            key: Some(key),
+            value,
+            timestamp: timestamp.unwrap_or(self.scope.record_time.get()),
+            headers: &NO_HEADERS,
+        })
+    }
+}

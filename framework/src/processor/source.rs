@@ -1,0 +1,153 @@
+//! Sources: bytes become records, timed, one at a time.
+//!
+//! A record is prepared when it becomes the head of its partition (the picker needs its
+//! timestamp) and processed when it is picked.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::node::Children;
+use super::scope::TaskScope;
+use crate::error::{Error, ErrorKind, Fault};
+use crate::metrics::DropReason;
+use crate::record::{RawRecord, Record};
+use crate::serde::{Serde, SharedSerde};
+use crate::time::{Extractor, Timestamp};
+
+/// What became of a raw record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prepared {
+    /// It waits in its slot, at this time.
+    At(Timestamp),
+    /// It is dropped and counted; its offset is consumed.
+    Dropped,
+}
+
+/// What to do with bytes that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnBadRecord {
+    /// Stop at it: the error names topic, partition and offset.
+    #[default]
+    Fail,
+    /// Drop it and count it.
+    Continue,
+}
+
+/// A source, whatever its types: one slot for each input topic.
+pub(crate) trait Ingest {
+    /// Reads a record into its slot.
+    fn prepare(
+        &mut self,
+        slot: usize,
+        raw: &RawRecord<'_>,
+        partition_time: Timestamp,
+    ) -> Result<Prepared, Error>;
+
+    /// Sends the prepared record on its way.
+    fn process(&mut self, slot: usize) -> Result<(), Error>;
+
+    /// Forgets what is prepared.
+    fn clear(&mut self);
+}
+
+/// A source in its place.
+pub(crate) struct SourceNode<K, V> {
+    pub(crate) name: Arc<str>,
+    pub(crate) key: SharedSerde<K>,
+    pub(crate) value: SharedSerde<V>,
+    pub(crate) extractor: Extractor<K, V>,
+    pub(crate) on_bad_record: OnBadRecord,
+    pub(crate) children: Children<K, V>,
+    pub(crate) scope: Rc<TaskScope>,
+    /// The prepared head of each input topic.
+    pub(crate) heads: Vec<Option<Record<K, V>>>,
+}
+
+impl<K: Clone + 'static, V: Clone + 'static> SourceNode<K, V> {
+    fn read(&self, raw: &RawRecord<'_>) -> Result<Record<K, V>, Error> {
+        let cannot = |what| {
+            let message = format!("cannot deserialize the {what}");
+            Error::new(ErrorKind::Deserialization, message)
+        };
+        let key = self
+            .key
+            .deserialize(raw.key)
+            .map_err(|e| cannot("key").because(e))?;
+        let value = self
+            .value
+            .deserialize(raw.value)
+            .map_err(|e| cannot("value").because(e))?;
+        Ok(Record {
+            key,
+            value,
+            timestamp: raw.timestamp,
+            headers: raw.headers.clone(),
+        })
+    }
+
+    fn time_of(
+        &self,
+        record: &Record<K, V>,
+        raw: &RawRecord<'_>,
+        partition_time: Timestamp,
+    ) -> Result<Timestamp, Error> {
+        let timestamp = match &self.extractor {
+            Extractor::Record(rule) => {
+                rule.resolve(raw.timestamp, partition_time, &*self.scope.clock)
+            }
+            Extractor::Custom(custom) => custom.extract(record, raw, partition_time),
+        };
+        timestamp.map_err(|why| Error::new(ErrorKind::Processing, why))
+    }
+
+    /// Names this node and the record that is being prepared.
+    fn blame(&self, error: Error) -> Error {
+        let error = error.at_node(&self.name);
+        match self.scope.position() {
+            Some(position) => error.at(position),
+            None => error,
+        }
+    }
+}
+
+impl<K: Clone + 'static, V: Clone + 'static> Ingest for SourceNode<K, V> {
+    fn prepare(
+        &mut self,
+        slot: usize,
+        raw: &RawRecord<'_>,
+        partition_time: Timestamp,
+    ) -> Result<Prepared, Error> {
+        let mut record = match self.read(raw) {
+            Ok(record) => record,
+            Err(error) if self.on_bad_record == OnBadRecord::Fail => return Err(self.blame(error)),
+            Err(error) => {
+                tracing::warn!(error = %self.blame(error), "record skipped");
+                self.scope.dropped(&self.name, DropReason::Deserialization);
+                return Ok(Prepared::Dropped);
+            }
+        };
+        let timestamp = self.time_of(&record, raw, partition_time);
+        let timestamp = timestamp.map_err(|error| self.blame(error))?;
+        if !timestamp.is_some() {
+            self.scope
+                .dropped(&self.name, DropReason::NegativeTimestamp);
+            return Ok(Prepared::Dropped);
+        }
+        record.timestamp = timestamp;
+        self.heads[slot] = Some(record);
+        Ok(Prepared::At(timestamp))
+    }
+
+    fn process(&mut self, slot: usize) -> Result<(), Error> {
+        let record = self.heads[slot]
+            .take()
+            .expect("the task prepares a record before it");
+        self.scope.record_time.set(record.timestamp);
+        let sent: Result<(), Fault> = self.children.send(record);
+        sent.map_err(|fault| self.blame(fault.into_error(&self.name)))
+    }
+
+    fn clear(&mut self) {
+        self.heads.iter_mut().for_each(|head| *head = None);
+    }
+}

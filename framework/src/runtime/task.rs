@@ -1,0 +1,281 @@
+//! A task: one sub-topology on one partition of each of its inputs, one record at a time.
+//!
+//! It knows nothing of brokers: records come in as bytes, leave through the collector, and the
+//! worker says when a batch was committed or aborted.
+//!
+//! # Invariants
+//!
+//! - Between [`committed`](Task::committed) and [`rolled_back`](Task::rolled_back) nothing that a
+//!   batch did is final: stores are staged, times and schedules can go back.
+//! - A record is prepared before it is processed, and each input has at most one prepared record.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::metrics::DropReason;
+use crate::processor::{
+    Collector, OnBadRecord, Prepared, PunctuationKind, Schedules, StoreSlot, TaskScope,
+};
+use crate::record::{Offset, RawRecord, TaskId};
+use crate::state::TaskStore;
+use crate::time::{Clock, Timestamp};
+use crate::topology::{TaskChain, Topology};
+
+/// What tasks of one worker have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskSettings {
+    pub(crate) application_id: Arc<str>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) on_bad_record: OnBadRecord,
+}
+
+/// A running task.
+pub(crate) struct Task {
+    topology: Arc<Topology>,
+    settings: TaskSettings,
+    scope: Rc<TaskScope>,
+    chain: TaskChain,
+    /// The highest timestamp processed of each input, in the order of the inputs.
+    partition_times: Vec<Timestamp>,
+    committed: Times,
+}
+
+/// What goes back with an aborted batch.
+#[derive(Debug, Clone)]
+struct Times {
+    stream_time: Timestamp,
+    partition_times: Vec<Timestamp>,
+    schedules: Schedules,
+}
+
+impl Task {
+    /// Creates the task with empty stores; `init` follows once they are restored.
+    ///
+    /// # Errors
+    ///
+    /// When a topic that it writes to does not exist.
+    pub(crate) fn new(
+        topology: Arc<Topology>,
+        id: TaskId,
+        settings: TaskSettings,
+        collector: Rc<dyn Collector>,
+    ) -> Result<Self, Error> {
+        let part = &topology.sub_topologies()[id.sub_topology as usize];
+        let application_id = Arc::clone(&settings.application_id);
+        let clock = Arc::clone(&settings.clock);
+        let mut scope = TaskScope::new(id, application_id, clock, Rc::clone(&collector));
+        for name in &part.stores {
+            let spec = topology.store(name).clone();
+            let changelog = match spec.changelog_topic(&settings.application_id) {
+                Some(topic) => Some(collector.topic(&topic)?),
+                None => None,
+            };
+            let store = Rc::new(RefCell::new(spec.create()));
+            scope.stores.insert(
+                Arc::clone(name),
+                StoreSlot {
+                    spec,
+                    store,
+                    changelog,
+                },
+            );
+        }
+        let topics = part.source_topics.iter();
+        scope.inputs = topics
+            .map(|topic| topic.resolve(&settings.application_id))
+            .collect();
+        scope.inputs.sort();
+        let scope = Rc::new(scope);
+        let chain = topology.instantiate(&scope, settings.on_bad_record)?;
+        let partition_times = vec![Timestamp::NONE; scope.inputs.len()];
+        let committed = Times {
+            stream_time: Timestamp::NONE,
+            partition_times: partition_times.clone(),
+            schedules: Schedules::default(),
+        };
+        Ok(Task {
+            topology,
+            settings,
+            scope,
+            chain,
+            partition_times,
+            committed,
+        })
+    }
+
+    /// Takes over the partition times that the group has committed, in the order of the inputs.
+    pub(crate) fn resume_times(&mut self, partition_times: &[Timestamp]) {
+        assert_eq!(
+            partition_times.len(),
+            self.partition_times.len(),
+            "one time an input"
+        );
+        self.partition_times.copy_from_slice(partition_times);
+        let stream_time = partition_times
+            .iter()
+            .max()
+            .copied()
+            .unwrap_or(Timestamp::NONE);
+        self.scope.stream_time.set(stream_time);
+    }
+
+    /// Initialises the processors, once the stores are restored.
+    pub(crate) fn init(&mut self) -> Result<(), Error> {
+        for processor in self.chain.processors.values() {
+            processor.borrow_mut().init()?;
+        }
+        self.committed = self.times();
+        Ok(())
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.scope.task
+    }
+
+    /// The full names of the input topics, sorted: an input is known by its index here.
+    pub(crate) fn inputs(&self) -> &[Arc<str>] {
+        &self.scope.inputs
+    }
+
+    /// Reads the head of an input; its timestamp is what the picker compares.
+    pub(crate) fn prepare(&mut self, input: usize, raw: &RawRecord<'_>) -> Result<Prepared, Error> {
+        self.scope.at.set(Some((input, raw.offset)));
+        let Some(entry) = self.chain.inputs.get(input) else {
+            unreachable!("the worker numbers inputs as the task does");
+        };
+        entry
+            .source
+            .borrow_mut()
+            .prepare(entry.slot, raw, self.partition_times[input])
+    }
+
+    /// Processes the prepared head of an input, then what stream time makes due.
+    pub(crate) fn process(
+        &mut self,
+        input: usize,
+        offset: Offset,
+        timestamp: Timestamp,
+    ) -> Result<(), Error> {
+        self.partition_times[input] = self.partition_times[input].max(timestamp);
+        self.scope
+            .stream_time
+            .set(self.scope.stream_time.get().max(timestamp));
+        self.scope.at.set(Some((input, offset)));
+        let entry = &self.chain.inputs[input];
+        entry.source.borrow_mut().process(entry.slot)?;
+        self.punctuate(PunctuationKind::StreamTime)?;
+        Ok(())
+    }
+
+    /// Makes the calls that are due; answers how many.
+    pub(crate) fn punctuate(&mut self, kind: PunctuationKind) -> Result<usize, Error> {
+        let due = self.scope.schedules.borrow().next_due(kind);
+        let Some(due) = due else { return Ok(0) };
+        let now = match kind {
+            PunctuationKind::StreamTime => self.scope.stream_time.get(),
+            PunctuationKind::WallClock => self.scope.clock.now(),
+        };
+        if due > now || !now.is_some() {
+            return Ok(0);
+        }
+        self.scope.at.set(None);
+        self.scope.record_time.set(now);
+        let mut calls = 0;
+        loop {
+            let taken = self.scope.schedules.borrow_mut().take_due(kind, now);
+            let Some((node, punctuation)) = taken else {
+                return Ok(calls);
+            };
+            self.chain.processors[&node]
+                .borrow_mut()
+                .punctuate(punctuation, now)?;
+            calls += 1;
+        }
+    }
+
+    /// When the next wall-clock punctuation is due.
+    pub(crate) fn wall_clock_due(&self) -> Option<Timestamp> {
+        self.scope
+            .schedules
+            .borrow()
+            .next_due(PunctuationKind::WallClock)
+    }
+
+    /// The broker has committed the batch: makes its writes durable, answers its drops.
+    pub(crate) fn committed(&mut self) -> Result<Vec<((String, DropReason), u64)>, Error> {
+        for slot in self.scope.stores.values() {
+            slot.store.borrow_mut().apply()?;
+        }
+        self.committed = self.times();
+        Ok(self.scope.take_drops().into_iter().collect())
+    }
+
+    /// The broker has aborted the batch: all is as after the last commit, processors are new.
+    pub(crate) fn rolled_back(&mut self) -> Result<(), Error> {
+        for slot in self.scope.stores.values() {
+            slot.store.borrow_mut().discard();
+        }
+        drop(self.scope.take_drops());
+        self.scope.at.set(None);
+        self.scope.stream_time.set(self.committed.stream_time);
+        self.partition_times
+            .clone_from(&self.committed.partition_times);
+        *self.scope.schedules.borrow_mut() = Schedules::default();
+        // A processor may have kept something of the aborted batch in its own fields.
+        self.chain = self
+            .topology
+            .instantiate(&self.scope, self.settings.on_bad_record)?;
+        for processor in self.chain.processors.values() {
+            processor.borrow_mut().init()?;
+        }
+        self.scope
+            .schedules
+            .borrow_mut()
+            .resume_from(&self.committed.schedules);
+        Ok(())
+    }
+
+    /// The task leaves cleanly; nothing is forwarded any more.
+    pub(crate) fn close(self) {
+        for processor in self.chain.processors.values() {
+            processor.borrow_mut().close();
+        }
+    }
+
+    /// The partition time of an input: what is committed beside its offset.
+    pub(crate) fn partition_time(&self, input: usize) -> Timestamp {
+        self.partition_times[input]
+    }
+
+    /// The logged stores with their changelog topics, for a restore.
+    pub(crate) fn logged_stores(&self) -> Vec<(Arc<str>, Rc<RefCell<TaskStore>>)> {
+        let application_id = &self.settings.application_id;
+        let slots = self.scope.stores.values();
+        let logged = slots.filter_map(|slot| {
+            Some((
+                slot.spec.changelog_topic(application_id)?,
+                Rc::clone(&slot.store),
+            ))
+        });
+        logged.collect()
+    }
+
+    /// A store of the task by name.
+    pub(crate) fn store(&self, name: &str) -> Option<&StoreSlot> {
+        self.scope.stores.get(name)
+    }
+
+    pub(crate) fn scope(&self) -> &Rc<TaskScope> {
+        &self.scope
+    }
+
+    fn times(&self) -> Times {
+        Times {
+            stream_time: self.scope.stream_time.get(),
+            partition_times: self.partition_times.clone(),
+            schedules: self.scope.schedules.borrow().clone(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The way from a store to its changelog topic, as far as a store knows it.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+use crate::record::Position;
+use crate::time::Timestamp;
+
+/// Takes the writes of one store; what a task hands to its stores.
+pub(crate) trait Changelog {
+    /// The store's name.
+    fn store(&self) -> &str;
+
+    /// The record in process, to blame in errors.
+    fn position(&self) -> Option<Position>;
+
+    /// Sends a changelog record, if the store is logged; `timestamp` defaults to the record's.
+    fn send(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp: Option<Timestamp>,
+    ) -> Result<(), Error>;
+
+    /// An error that names the store and the record in process.
+    fn error(&self, message: &str) -> Error {
+        let error = Error::new(
+            ErrorKind::Store,
+            format!("store {}: {message}", self.store()),
+        );
+        match self.position() {
+            Some(position) => error.at(position),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Debug for dyn Changelog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Changelog({})", self.store())
+    }
+}

@@ -1,0 +1,102 @@
+//! The topology as data: nodes, stores and topics that can be printed, split and instantiated.
+//!
+//! ```text
+//!   TopologyBuilder ──build()──> Topology ──describe()──> text, as Kafka Streams prints it
+//!    (typed handles)                 │
+//!                                    ├── sub-topologies: what shares a store or an edge
+//!                                    └── instantiate(task) ──> TaskChain, typed from end to end
+//! ```
+//!
+//! # Invariants
+//!
+//! - No thread and no broker here: a topology is a value, shared by all workers.
+//! - A node's parents were added before it, so the graph has no cycle and its order of addition
+//!   is an order of execution.
+//! - No hash order reaches a name, a sub-topology's number or the description.
+
+mod options;
+mod node;
+mod builder;
+mod sub_topology;
+mod describe;
+mod instantiate;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub use builder::{NodeRef, TopologyBuilder};
+pub use options::{Consumed, OffsetReset, Produced, TopicName};
+
+pub(crate) use instantiate::{Input, TaskChain};
+pub(crate) use sub_topology::SubTopology;
+
+use node::NodeSpec;
+
+use crate::state::StoreSpec;
+
+/// A checked topology: what an [`App`](crate::App) runs and a test driver tries.
+///
+/// Printing it (`{}`) gives [`describe`](Topology::describe).
+pub struct Topology {
+    nodes: Vec<NodeSpec>,
+    stores: BTreeMap<Arc<str>, StoreSpec>,
+    internal_topics: BTreeMap<Arc<str>, InternalTopic>,
+    sub_topologies: Vec<SubTopology>,
+}
+
+/// A repartition topic: created and owned by the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InternalTopic {
+    /// As many as the largest topic it is co-partitioned with, unless said otherwise.
+    pub(crate) partitions: Option<i32>,
+}
+
+impl Topology {
+    /// The text that Kafka Streams prints for this topology; its viewers read it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        describe::describe(self)
+    }
+
+    /// The parts that share neither an edge nor a store, numbered as in the description.
+    pub(crate) fn sub_topologies(&self) -> &[SubTopology] {
+        &self.sub_topologies
+    }
+
+    pub(crate) fn internal_topics(&self) -> &BTreeMap<Arc<str>, InternalTopic> {
+        &self.internal_topics
+    }
+
+    pub(crate) fn store(&self, name: &str) -> &StoreSpec {
+        self.stores
+            .get(name)
+            .expect("the builder checked that every named store exists")
+    }
+
+    /// Every topic that a sink writes by name.
+    pub(crate) fn sink_topics(&self) -> impl Iterator<Item = &TopicName> {
+        self.nodes.iter().filter_map(NodeSpec::sink_topic)
+    }
+
+    /// Where the source of a topic begins when the group has no offset for it.
+    pub(crate) fn offset_reset(&self, topic: &TopicName) -> Option<OffsetReset> {
+        let source = self
+            .nodes
+            .iter()
+            .find(|node| node.source_topics().contains(topic));
+        source.and_then(NodeSpec::offset_reset)
+    }
+}
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl fmt::Debug for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}

@@ -1,0 +1,158 @@
+//! A node as data: its name, its kind, its parents, and the factory that knows its types.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::instantiate::Assembly;
+use super::options::{Consumed, OffsetReset, Produced, TopicName};
+use crate::error::Error;
+use crate::processor::{
+    Context, Link, Processor, ProcessorNode, SinkNode, SinkTarget, SourceNode, TopicExtractor,
+};
+
+/// A node of a topology, without its types.
+pub(super) struct NodeSpec {
+    pub(super) name: Arc<str>,
+    pub(super) kind: NodeKind,
+    /// Indices of the parents, all smaller than this node's.
+    pub(super) parents: Vec<usize>,
+    /// Indices of the children, in the order in which they were added.
+    pub(super) children: Vec<usize>,
+    pub(super) factory: Arc<dyn NodeFactory>,
+}
+
+/// What a node is, as far as its description goes.
+pub(super) enum NodeKind {
+    Source {
+        topics: Vec<TopicName>,
+        reset: Option<OffsetReset>,
+    },
+    Processor {
+        stores: Vec<Arc<str>>,
+    },
+    /// None: the topic is extracted from each record.
+    Sink {
+        topic: Option<TopicName>,
+    },
+}
+
+impl NodeSpec {
+    pub(super) fn source_topics(&self) -> &[TopicName] {
+        match &self.kind {
+            NodeKind::Source { topics, .. } => topics,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn offset_reset(&self) -> Option<OffsetReset> {
+        match &self.kind {
+            NodeKind::Source { reset, .. } => *reset,
+            _ => None,
+        }
+    }
+
+    pub(super) fn sink_topic(&self) -> Option<&TopicName> {
+        match &self.kind {
+            NodeKind::Sink { topic } => topic.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn stores(&self) -> &[Arc<str>] {
+        match &self.kind {
+            NodeKind::Processor { stores } => stores,
+            _ => &[],
+        }
+    }
+}
+
+/// Makes the typed node of one task. Its children exist already.
+pub(super) trait NodeFactory: Send + Sync {
+    fn instantiate(&self, node: usize, assembly: &mut Assembly<'_>) -> Result<(), Error>;
+}
+
+pub(super) struct SourceFactory<K, V>(pub(super) Consumed<K, V>);
+
+impl<K: Clone + 'static, V: Clone + 'static> NodeFactory for SourceFactory<K, V> {
+    fn instantiate(&self, node: usize, assembly: &mut Assembly<'_>) -> Result<(), Error> {
+        let topics = assembly.spec(node).source_topics().len();
+        let source = SourceNode {
+            name: Arc::clone(&assembly.spec(node).name),
+            key: self.0.key.clone(),
+            value: self.0.value.clone(),
+            extractor: self.0.extractor.clone(),
+            on_bad_record: assembly.on_bad_record,
+            children: assembly.children::<K, V>(node),
+            scope: Rc::clone(&assembly.scope),
+            heads: (0..topics).map(|_| None).collect(),
+        };
+        assembly.add_source(node, Rc::new(RefCell::new(source)));
+        Ok(())
+    }
+}
+
+pub(super) struct ProcessorFactory<F>(pub(super) F);
+
+impl<P: Processor, F: Fn() -> P + Send + Sync> NodeFactory for ProcessorFactory<F> {
+    fn instantiate(&self, node: usize, assembly: &mut Assembly<'_>) -> Result<(), Error> {
+        let spec = assembly.spec(node);
+        let context = Context::new(
+            Arc::clone(&spec.name),
+            node,
+            spec.stores().to_vec(),
+            assembly.children::<P::KeyOut, P::ValueOut>(node),
+            Rc::clone(&assembly.scope),
+        );
+        let instance = Rc::new(RefCell::new(ProcessorNode::new((self.0)(), context)));
+        let link: Link<P::KeyIn, P::ValueIn> = Rc::clone(&instance) as _;
+        assembly.add_node(node, Box::new(link) as Box<dyn Any>);
+        assembly.add_lifecycle(node, instance);
+        Ok(())
+    }
+}
+
+/// Where a sink of the topology writes.
+pub(super) enum Target<K, V> {
+    Topic(TopicName),
+    Extracted(TopicExtractor<K, V>),
+}
+
+pub(super) struct SinkFactory<K, V> {
+    pub(super) produced: Produced<K, V>,
+    pub(super) target: Target<K, V>,
+}
+
+impl<K: 'static, V: 'static> NodeFactory for SinkFactory<K, V> {
+    fn instantiate(&self, node: usize, assembly: &mut Assembly<'_>) -> Result<(), Error> {
+        let name = Arc::clone(&assembly.spec(node).name);
+        let scope = Rc::clone(&assembly.scope);
+        let target = match &self.target {
+            Target::Topic(topic) => {
+                let topic = topic.resolve(&scope.application_id);
+                let topic = scope
+                    .collector
+                    .topic(&topic)
+                    .map_err(|e| e.at_node(&name))?;
+                SinkTarget::Topic(topic)
+            }
+            Target::Extracted(extract) => {
+                SinkTarget::Extracted(Arc::clone(extract), BTreeMap::new())
+            }
+        };
+        let sink: Link<K, V> = Rc::new(RefCell::new(SinkNode {
+            name,
+            target,
+            key: self.produced.key.clone(),
+            value: self.produced.value.clone(),
+            partitioner: self.produced.partitioner.as_ref().map(Arc::clone),
+            scope,
+            key_bytes: Vec::new(),
+            value_bytes: Vec::new(),
+        }));
+        assembly.add_node(node, Box::new(sink) as Box<dyn Any>);
+        Ok(())
+    }
+}

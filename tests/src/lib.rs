@@ -7,7 +7,8 @@
 //!     ├─ produce       records in, with where each went
 //!     ├─ transactions  a transactional producer, driven by the book
 //!     ├─ history       records out: what is visible now, what is settled
-//!     └─ offsets       what a group committed
+//!     ├─ offsets       what a group committed
+//!     └─ members       consumers of a group, polled in turn
 //!   wait               conditions under a deadline; no bare sleeps
 //! ```
 //!
@@ -35,13 +36,15 @@ mod produce;
 mod history;
 mod offsets;
 mod transactions;
+mod members;
 
 pub use apache::ApacheKafka;
 pub use clients::{Isolation, admin_options};
 pub use cluster::{BROKER_VARIABLE, BrokerKind, Cluster, unique};
 pub use error::HarnessError;
 pub use futures::executor::block_on;
+pub use members::{Member, poll_until};
 pub use offsets::{Committed, offsets};
 pub use produce::{Delivered, Deliveries, drain, send_all};
 pub use record::{HeaderPair, Outgoing, Record, texts};
-pub use transactions::{TransactionalProducer, Verdict, verdict};
+pub use transactions::{TransactionalProducer, Verdict, refusal, verdict};

@@ -58,6 +58,18 @@ pub fn verdict(error: &KafkaError) -> Verdict {
     }
 }
 
+/// The verdict on a call that must have failed, and the code it failed with.
+///
+/// # Panics
+///
+/// When the call succeeded.
+#[must_use]
+pub fn refusal(outcome: KafkaResult<()>) -> (Verdict, RDKafkaErrorCode) {
+    let error = outcome.expect_err("the call is refused");
+    let code = error.rdkafka_error_code().expect("a refusal has a code");
+    (verdict(&error), code)
+}
+
 /// A producer with a transactional id. Every call returns the client's own error, so that tests
 /// can make claims about it; only retriable ones are retried here.
 pub struct TransactionalProducer {

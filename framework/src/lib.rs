@@ -14,6 +14,7 @@ pub mod state;
 pub mod processor;
 pub mod topology;
 
+mod broker;
 mod runtime;
 
 pub use processor::{Context, Processor};

@@ -21,7 +21,7 @@ use std::{
 
 use rdkafka::{admin::AdminClient, client::DefaultClientContext};
 
-use crate::{apache::ApacheKafka, error::HarnessError};
+use crate::{apache::ApacheKafka, error::HarnessError, produce::SharedProducer};
 
 /// The environment variable that chooses the broker under test.
 pub const BROKER_VARIABLE: &str = "ONCEFLOW_TEST_BROKER";
@@ -58,6 +58,7 @@ impl BrokerKind {
 pub struct Cluster {
     broker: Broker,
     pub(crate) admin: OnceLock<AdminClient<DefaultClientContext>>,
+    pub(crate) producer: SharedProducer,
 }
 
 #[derive(Debug)]
@@ -97,6 +98,7 @@ impl Cluster {
         Ok(Self {
             broker,
             admin: OnceLock::new(),
+            producer: SharedProducer::default(),
         })
     }
 

@@ -45,6 +45,6 @@ pub use error::HarnessError;
 pub use futures::executor::block_on;
 pub use members::{Member, poll_until};
 pub use offsets::{Committed, offsets};
-pub use produce::{Delivered, Deliveries, drain, send_all};
+pub use produce::{Delivered, Delivery, drain, send_all};
 pub use record::{HeaderPair, Outgoing, Record, texts};
 pub use transactions::{TransactionalProducer, Verdict, refusal, verdict};

@@ -1,6 +1,17 @@
 //! Sending records and knowing where each one went.
+//!
+//! All tests share one idempotent producer of a cluster: a new one waits up to half a second for
+//! its producer id. A record carries the way back to its sender, since whoever polls the shared
+//! producer also serves the reports of others.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig, ClientContext, Message,
@@ -16,22 +27,25 @@ use crate::{
 };
 
 /// Between two looks at a producer's queue.
-const POLL_SLICE: std::time::Duration = std::time::Duration::from_millis(1);
+const POLL_SLICE: Duration = Duration::from_millis(1);
 
 /// Where a record went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Delivered {
     /// The partition.
     pub partition: i32,
-    /// The offset; `-1` where the broker was not asked to acknowledge (`acks=0`).
+    /// The offset; negative where the broker was not asked to acknowledge (`acks=0`).
     pub offset: i64,
 }
 
-/// What became of each record sent, in the order of sending.
-pub type Deliveries = Vec<Result<Delivered, RDKafkaErrorCode>>;
+/// What became of one record.
+pub type Delivery = Result<Delivered, RDKafkaErrorCode>;
+
+/// The producer that the tests of a cluster share.
+pub(crate) type SharedProducer = Mutex<Option<Arc<BaseProducer<Reports>>>>;
 
 impl Cluster {
-    /// Sends records with an idempotent producer and returns where each went.
+    /// Sends records with an idempotent producer and returns where each went, in order.
     ///
     /// # Panics
     ///
@@ -41,9 +55,8 @@ impl Cluster {
         topic: &str,
         records: impl IntoIterator<Item = Outgoing>,
     ) -> Vec<Delivered> {
-        let mut config = self.producer_config();
-        config.set("enable.idempotence", "true");
-        send_all(&config, topic, records)
+        let producer = self.shared_producer();
+        send_through(&producer, topic, records)
             .into_iter()
             .map(|outcome| outcome.unwrap_or_else(|code| panic!("not delivered: {code}")))
             .collect()
@@ -62,9 +75,26 @@ impl Cluster {
         let records = values.into_iter().map(|v| Outgoing::value(v).partition(0));
         self.produce(topic, records)
     }
+
+    fn shared_producer(&self) -> Arc<BaseProducer<Reports>> {
+        let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        // A broker that lost its memory breaks an idempotent producer for good: the next
+        // test must not pay for it.
+        if let Some(shared) = slot.as_ref()
+            && shared.client().fatal_error().is_none()
+        {
+            return Arc::clone(shared);
+        }
+        let mut config = self.producer_config();
+        config.set("enable.idempotence", "true");
+        let fresh = Arc::new(producer(&config));
+        *slot = Some(Arc::clone(&fresh));
+        fresh
+    }
 }
 
-/// Sends records with a producer of this configuration and waits for every report.
+/// Sends records with a producer of this configuration and waits for every report; outcomes are
+/// in the order of sending.
 ///
 /// # Panics
 ///
@@ -73,25 +103,8 @@ pub fn send_all(
     config: &ClientConfig,
     topic: &str,
     records: impl IntoIterator<Item = Outgoing>,
-) -> Deliveries {
-    let producer: BaseProducer<Reports> = config
-        .create_with_context(Reports::default())
-        .expect("the producer's configuration is valid");
-    let mut refused = Vec::new();
-    let mut sent = 0;
-    for (index, record) in records.into_iter().enumerate() {
-        if let Err((error, _)) = producer.send(record.to(topic, index)) {
-            let code = error.rdkafka_error_code().expect("a refusal has a code");
-            refused.push((index, Err(code)));
-        }
-        sent = index + 1;
-    }
-    drain(&producer).expect("every record is delivered or fails within its time");
-    let mut outcomes = producer.context().take();
-    outcomes.extend(refused);
-    outcomes.sort_by_key(|(index, _)| *index);
-    assert_eq!(outcomes.len(), sent, "every record sent has one outcome");
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+) -> Vec<Delivery> {
+    send_through(&producer(config), topic, records)
 }
 
 /// Serves a producer until nothing is queued or in flight.
@@ -112,30 +125,104 @@ pub fn drain<C: ProducerContext>(producer: &BaseProducer<C>) -> KafkaResult<()> 
     Ok(())
 }
 
-/// Collects delivery reports by the index of the record.
-#[derive(Default)]
-struct Reports(Mutex<Vec<(usize, Result<Delivered, RDKafkaErrorCode>)>>);
+fn producer(config: &ClientConfig) -> BaseProducer<Reports> {
+    config
+        .create_with_context(Reports)
+        .expect("the producer's configuration is valid")
+}
 
-impl Reports {
-    fn take(&self) -> Vec<(usize, Result<Delivered, RDKafkaErrorCode>)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+fn send_through(
+    producer: &BaseProducer<Reports>,
+    topic: &str,
+    records: impl IntoIterator<Item = Outgoing>,
+) -> Vec<Delivery> {
+    let (report_to, reports) = channel();
+    let mut sent = 0;
+    for record in records {
+        send_one(producer, topic, &record, sent, &report_to);
+        sent += 1;
+    }
+    collect(producer, &reports, sent)
+}
+
+/// Hands one record over; a full queue is served until there is room.
+fn send_one(
+    producer: &BaseProducer<Reports>,
+    topic: &str,
+    record: &Outgoing,
+    index: usize,
+    report_to: &Sender<(usize, Delivery)>,
+) {
+    let deadline = Deadline::after(PATIENCE);
+    loop {
+        let way_back = Box::new(WayBack {
+            index,
+            report_to: report_to.clone(),
+        });
+        let Err((error, refused)) = producer.send(record.to(topic, way_back)) else {
+            return;
+        };
+        let code = error.rdkafka_error_code().expect("a refusal has a code");
+        if code != RDKafkaErrorCode::QueueFull || deadline.passed() {
+            refused.delivery_opaque.report(Err(code));
+            return;
+        }
+        producer.poll(POLL_SLICE);
     }
 }
+
+fn collect(
+    producer: &BaseProducer<Reports>,
+    reports: &Receiver<(usize, Delivery)>,
+    sent: usize,
+) -> Vec<Delivery> {
+    let deadline = Deadline::after(2 * PATIENCE);
+    let mut outcomes = BTreeMap::new();
+    loop {
+        outcomes.extend(reports.try_iter());
+        if outcomes.len() == sent {
+            return outcomes.into_values().collect();
+        }
+        assert!(
+            !deadline.passed(),
+            "{} of {sent} records have neither arrived nor failed",
+            sent - outcomes.len()
+        );
+        producer.poll(POLL_SLICE);
+    }
+}
+
+/// Takes the report of a record to whoever sent it.
+#[derive(Debug)]
+pub(crate) struct WayBack {
+    index: usize,
+    report_to: Sender<(usize, Delivery)>,
+}
+
+impl WayBack {
+    fn report(&self, outcome: Delivery) {
+        if self.report_to.send((self.index, outcome)).is_err() {
+            tracing::debug!(index = self.index, "the sender no longer waits");
+        }
+    }
+}
+
+/// The context of producers whose records know the way back.
+#[derive(Debug)]
+pub(crate) struct Reports;
 
 impl ClientContext for Reports {}
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = Box<WayBack>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
-        let outcome = match result {
+    fn delivery(&self, result: &DeliveryResult<'_>, way_back: Box<WayBack>) {
+        way_back.report(match result {
             Ok(message) => Ok(Delivered {
                 partition: message.partition(),
                 offset: message.offset(),
             }),
             Err((error, _)) => Err(error.rdkafka_error_code().expect("a failure has a code")),
-        };
-        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        reports.push((index, outcome));
+        });
     }
 }

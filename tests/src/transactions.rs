@@ -132,12 +132,13 @@ impl TransactionalProducer {
         again(|| self.producer.init_transactions(CALL_TIMEOUT))
     }
 
-    /// Begins a transaction: local, nothing is sent.
+    /// Begins a transaction: local, nothing is sent. Failures of earlier records are forgotten.
     ///
     /// # Errors
     ///
     /// The client's error: a wrong state, or fatal before.
     pub fn begin(&self) -> KafkaResult<()> {
+        self.failures();
         self.producer.begin_transaction()
     }
 
@@ -182,7 +183,7 @@ impl TransactionalProducer {
         }
     }
 
-    /// The failures of records since the last call.
+    /// The failures of records since the last call or the last `begin`.
     pub fn failures(&self) -> Vec<RDKafkaErrorCode> {
         self.producer.context().take()
     }
@@ -223,7 +224,9 @@ impl TransactionalProducer {
             let outcome = self.producer.abort_transaction(ABORT_SLICE);
             self.producer.poll(Duration::ZERO);
             outcome
-        })
+        })?;
+        // What the abort purged is reported now, not in the next transaction.
+        drain(&self.producer)
     }
 
     /// The client underneath, for claims about a single call.

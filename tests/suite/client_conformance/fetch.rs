@@ -196,7 +196,7 @@ fn a_waiting_fetch_is_answered_when_a_record_arrives() {
     let consumer: BaseConsumer = cluster
         .consumer_config(&unique("long-poll"), ReadUncommitted)
         .set("enable.partition.eof", "true")
-        .set("fetch.wait.max.ms", "20000")
+        .set("fetch.wait.max.ms", "4000")
         .create()
         .unwrap();
     let mut list = TopicPartitionList::new();
@@ -212,7 +212,7 @@ fn a_waiting_fetch_is_answered_when_a_record_arrives() {
     cluster.produce_values(&topic, ["wake"]);
     assert_eq!(next(&consumer).text(), "wake");
     assert!(
-        watch.elapsed() < Duration::from_secs(10),
+        watch.elapsed() < Duration::from_secs(3),
         "the fetch waited out its time"
     );
 }
@@ -227,7 +227,7 @@ fn the_last_stable_offset_wakes_a_waiting_read_committed_fetch() {
     let consumer: BaseConsumer = cluster
         .consumer_config(&unique("commit-wakes"), ReadCommitted)
         .set("enable.partition.eof", "true")
-        .set("fetch.wait.max.ms", "20000")
+        .set("fetch.wait.max.ms", "4000")
         .create()
         .unwrap();
     let mut list = TopicPartitionList::new();
@@ -243,7 +243,7 @@ fn the_last_stable_offset_wakes_a_waiting_read_committed_fetch() {
     producer.commit().unwrap();
     assert_eq!(next(&consumer).text(), "held");
     assert!(
-        watch.elapsed() < Duration::from_secs(10),
+        watch.elapsed() < Duration::from_secs(3),
         "the fetch waited out its time"
     );
 }

@@ -88,7 +88,7 @@ fn transactions_follow_each_other_whether_committed_or_aborted() {
 fn an_abort_drops_records_that_were_never_sent() {
     let cluster = Cluster::shared();
     let topic = cluster.topic("unsent", 1);
-    let lingering = [("linger.ms", "5000")];
+    let lingering = [("linger.ms", "500")];
     let producer = TransactionalProducer::with(cluster, &unique("unsent"), &lingering);
     producer.init().unwrap();
     producer.begin().unwrap();
@@ -282,7 +282,7 @@ fn a_commit_in_doubt_is_settled_by_the_next_init_for_records_and_offsets_alike()
     poll_until("the member owns it", &mut [&mut member], |m| {
         m[0].assignment().len() == 1
     });
-    for round in 1..=10 {
+    for round in 1..=4 {
         let producer = TransactionalProducer::ready(cluster, &group);
         producer.begin().unwrap();
         producer

@@ -143,14 +143,6 @@ pub(crate) struct Committed {
     pub(crate) metadata: String,
 }
 
-/// Where consumption of a partition begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StartAt {
-    Offset(Offset),
-    /// Earliest or latest; the worker refuses `OffsetReset::None` itself.
-    Reset(OffsetReset),
-}
-
 /// A member of the application's group, reading with `read_committed`.
 pub(crate) trait GroupConsumer {
     type Group;
@@ -161,7 +153,8 @@ pub(crate) trait GroupConsumer {
     fn poll(&mut self) -> Result<Option<ConsumerEvent>, BrokerError>;
 
     /// Starts reading. Partitions are known by their index in this list from now on.
-    fn assign(&mut self, partitions: &[(TopicPartition, StartAt)]) -> Result<(), BrokerError>;
+    /// A first offset that retention has deleted surfaces as [`Verdict::Refused`] in `fetch`.
+    fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), BrokerError>;
 
     /// Stops reading all partitions.
     fn unassign(&mut self) -> Result<(), BrokerError>;
@@ -188,6 +181,16 @@ pub(crate) trait GroupConsumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<Committed>>, BrokerError>;
+
+    /// The offset that a reset means now: the oldest, or the last stable one.
+    ///
+    /// The worker refuses `OffsetReset::None` itself.
+    fn reset_offset(
+        &mut self,
+        partition: &TopicPartition,
+        reset: OffsetReset,
+        timeout: Duration,
+    ) -> Result<Offset, BrokerError>;
 
     /// Leaves the group (a static member only closes).
     fn close(self);

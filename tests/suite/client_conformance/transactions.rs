@@ -323,17 +323,47 @@ fn transactions_of_two_producers_end_independently() {
     assert_eq!(texts(&cluster.settled(&topic)), ["first", "second"]);
 }
 
-#[test]
-fn a_refused_record_makes_the_commit_abortable_and_the_abort_frees_the_producer() {
-    let cluster = Cluster::shared();
-    let topic = cluster.topic_with("refused", 1, &[("max.message.bytes", "1000")]);
-    let producer = TransactionalProducer::ready(cluster, &unique("refused"));
+/// A producer whose transaction the broker refused a record of, aborted since.
+fn after_a_refused_record(cluster: &Cluster, topic: &str, id: &str) -> TransactionalProducer {
+    let producer = TransactionalProducer::ready(cluster, id);
     producer.begin().unwrap();
-    producer.send_values(&topic, 0, ["small"]).unwrap();
+    producer.send_values(topic, 0, ["dropped"]).unwrap();
     let large = Outgoing::value(vec![7; 5_000]).partition(0);
-    producer.send(&topic, &large).unwrap();
+    producer.send(topic, &large).unwrap();
     let (verdict, _) = refusal(producer.commit());
     assert_eq!(verdict, Verdict::Abortable);
+    producer.abort().unwrap();
+    producer
+}
+
+#[test]
+fn a_refused_record_aborts_its_transaction_and_a_new_producer_goes_on() {
+    let cluster = Cluster::shared();
+    let topic = cluster.topic_with("refused", 1, &[("max.message.bytes", "1000")]);
+    let id = unique("refused");
+    drop(after_a_refused_record(cluster, &topic, &id));
+    let producer = TransactionalProducer::ready(cluster, &id);
+    producer.begin().unwrap();
+    producer.send_values(&topic, 0, ["after"]).unwrap();
+    producer.commit().unwrap();
+    assert_eq!(texts(&cluster.settled(&topic)), ["after"]);
+}
+
+/// The client counts the refused record's sequence number, the broker does not: the same
+/// producer's next transaction is refused for the gap, and only its abort starts a new epoch.
+#[test]
+fn a_refused_record_costs_the_same_producer_a_second_abort() {
+    let cluster = Cluster::shared();
+    let topic = cluster.topic_with("refused-twice", 1, &[("max.message.bytes", "1000")]);
+    let producer = after_a_refused_record(cluster, &topic, &unique("refused-twice"));
+    producer.begin().unwrap();
+    let record = Outgoing::value("in the gap").partition(0);
+    producer.send(&topic, &record).unwrap();
+    let gap = (
+        Verdict::Abortable,
+        RDKafkaErrorCode::OutOfOrderSequenceNumber,
+    );
+    assert_eq!(refusal(producer.commit()), gap);
     producer.abort().unwrap();
     producer.begin().unwrap();
     producer.send_values(&topic, 0, ["after"]).unwrap();

@@ -118,11 +118,36 @@ impl Cluster {
         }
     }
 
-    /// Apache Kafka itself, to kill or to pause; `None` on the embedded broker.
-    #[must_use]
-    pub fn apache(&self) -> Option<&ApacheKafka> {
+    /// Ends the broker at once, as a machine dies: nothing is said to clients.
+    pub fn kill(&self) {
         match &self.broker {
-            Broker::Apache(kafka) => Some(kafka),
+            Broker::Apache(kafka) => kafka.kill(),
+        }
+    }
+
+    /// Starts the broker where it was, with what it had acknowledged, ending it first if it runs.
+    ///
+    /// # Panics
+    ///
+    /// When it does not serve again.
+    pub fn restart(&self) {
+        let restarted = match &self.broker {
+            Broker::Apache(kafka) => kafka.restart(),
+        };
+        restarted.unwrap_or_else(|error| panic!("the broker is not back: {error}"));
+    }
+
+    /// Stops the broker where it stands: connections stay open, nothing is answered.
+    pub fn pause(&self) {
+        match &self.broker {
+            Broker::Apache(kafka) => kafka.pause(),
+        }
+    }
+
+    /// Lets a paused broker go on.
+    pub fn resume(&self) {
+        match &self.broker {
+            Broker::Apache(kafka) => kafka.resume(),
         }
     }
 }

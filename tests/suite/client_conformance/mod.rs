@@ -8,3 +8,4 @@ mod fencing;
 mod groups;
 mod offsets;
 mod admin;
+mod outages;

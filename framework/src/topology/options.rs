@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::processor::Partitioner;
-use crate::record::Record;
-use crate::serde::{DefaultSerde, Serde, SharedSerde};
+use crate::record::{RawRecord, Record};
+use crate::serde::{DefaultSerde, Serde, SharedSerde, nullable};
 use crate::time::{Extractor, RecordTime, Timestamp, TimestampExtractor};
 
 /// A topic as the topology names it.
@@ -184,6 +184,49 @@ impl<K: 'static, V: 'static> Consumed<K, V> {
     #[must_use]
     pub fn value_serde(&self) -> &SharedSerde<V> {
         &self.value
+    }
+}
+
+impl<K: Clone + 'static, V: Clone + 'static> Consumed<K, V> {
+    /// Reads null keys and values as `None`, which is how a table's topic is read: a null value
+    /// deletes. A record without a key or without a value keeps Kafka's timestamp; the extractor
+    /// is not asked.
+    #[must_use]
+    pub fn nullable(self) -> Consumed<Option<K>, Option<V>> {
+        let extractor = match self.extractor {
+            Extractor::Record(rule) => Extractor::Record(rule),
+            Extractor::Custom(custom) => Extractor::Custom(Arc::new(OfPresent(custom)) as _),
+        };
+        Consumed {
+            key: SharedSerde::new(nullable(self.key)),
+            value: SharedSerde::new(nullable(self.value)),
+            extractor,
+            reset: self.reset,
+            name: self.name,
+        }
+    }
+}
+
+/// Asks an extractor about records that have a key and a value.
+struct OfPresent<K, V>(Arc<dyn TimestampExtractor<K, V>>);
+
+impl<K: Clone, V: Clone> TimestampExtractor<Option<K>, Option<V>> for OfPresent<K, V> {
+    fn extract(
+        &self,
+        record: &Record<Option<K>, Option<V>>,
+        raw: &RawRecord<'_>,
+        partition_time: Timestamp,
+    ) -> Result<Timestamp, String> {
+        let (Some(key), Some(value)) = (&record.key, &record.value) else {
+            return Ok(raw.timestamp);
+        };
+        let present = Record {
+            key: key.clone(),
+            value: value.clone(),
+            timestamp: record.timestamp,
+            headers: record.headers.clone(),
+        };
+        self.0.extract(&present, raw, partition_time)
     }
 }
 

@@ -6,6 +6,7 @@ use onceflow_tests::{
     Cluster,
     Isolation::{ReadCommitted, ReadUncommitted},
     Member, TransactionalProducer, offsets, poll_until, unique,
+    wait::holds_for,
 };
 use rdkafka::{
     consumer::{CommitMode, Consumer},
@@ -141,6 +142,40 @@ fn offsets_pending_in_a_transaction_hold_back_a_stable_fetch() {
     assert_eq!(unstable.unwrap()[&0].offset, 1);
     producer.commit().unwrap();
     assert_eq!(cluster.committed(&group, &topic)[&0].offset, 9);
+}
+
+/// What makes a hand-over exact: the next owner does not start before the last one's offsets.
+#[test]
+fn a_new_owner_starts_only_when_the_old_ones_offsets_are_settled() {
+    let cluster = Cluster::shared();
+    let topic = cluster.topic("hand-over", 1);
+    let group = unique("hand-over");
+    cluster.produce_values(&topic, ["0", "1", "2"]);
+    let mut old = Member::join(cluster, &group, &[&topic]);
+    poll_until("the old owner reads", &mut [&mut old], |m| {
+        m[0].received.len() == 3
+    });
+    let producer = TransactionalProducer::ready(cluster, &group);
+    producer.begin().unwrap();
+    let consumed = offsets(&[(&topic, 0, 2, "")]);
+    producer
+        .send_offsets(&consumed, &old.group_metadata())
+        .unwrap();
+    drop(old);
+    let mut new = Member::join(cluster, &group, &[&topic]);
+    poll_until("the new owner is assigned", &mut [&mut new], |m| {
+        m[0].assignment().len() == 1
+    });
+    let waits = holds_for(Duration::from_millis(500), || {
+        new.poll();
+        new.received.is_empty()
+    });
+    assert!(waits, "it started at an offset that was not settled");
+    producer.commit().unwrap();
+    poll_until("the new owner reads", &mut [&mut new], |m| {
+        !m[0].received.is_empty()
+    });
+    assert_eq!(new.received[0].text(), "2");
 }
 
 #[test]

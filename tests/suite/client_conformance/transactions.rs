@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use onceflow_tests::{
     Cluster,
-    Isolation::ReadUncommitted,
+    Isolation::{ReadCommitted, ReadUncommitted},
     Member, Outgoing, TransactionalProducer, Verdict, offsets, poll_until, refusal, texts, unique,
     verdict,
     wait::{eventually, wait_until},
 };
-use rdkafka::{error::RDKafkaErrorCode, producer::Producer};
+use rdkafka::{consumer::Consumer, error::RDKafkaErrorCode, producer::Producer};
 
 #[test]
 fn a_commit_shows_the_records_of_every_partition() {
@@ -181,6 +181,25 @@ fn the_last_offsets_sent_in_a_transaction_count() {
 }
 
 #[test]
+fn offsets_of_two_groups_commit_in_one_transaction() {
+    let cluster = Cluster::shared();
+    let input = cluster.topic("in", 1);
+    let groups = ["one", "two"].map(unique);
+    let producer = TransactionalProducer::ready(cluster, &unique("two-groups"));
+    producer.begin().unwrap();
+    for (group, offset) in groups.iter().zip([3, 4]) {
+        let outsider = cluster.consumer(group, ReadCommitted);
+        let consumed = offsets(&[(&input, 0, offset, "")]);
+        let membership = outsider.group_metadata().unwrap();
+        producer.send_offsets(&consumed, &membership).unwrap();
+    }
+    producer.commit().unwrap();
+    for (group, offset) in groups.iter().zip([3, 4]) {
+        assert_eq!(cluster.committed(group, &input)[&0].offset, offset);
+    }
+}
+
+#[test]
 fn init_aborts_what_the_predecessor_left_open() {
     let cluster = Cluster::shared();
     let topic = cluster.topic("predecessor", 1);
@@ -226,7 +245,7 @@ fn a_transaction_past_its_timeout_is_aborted_and_its_producer_fenced() {
     producer.send_values(&topic, 0, ["too late"]).unwrap();
     cluster.produce_values(&topic, ["behind it"]);
     wait_until("the transaction expires", || {
-        texts(&cluster.visible(&topic, onceflow_tests::Isolation::ReadCommitted)) == ["behind it"]
+        texts(&cluster.visible(&topic, ReadCommitted)) == ["behind it"]
     });
     assert_eq!(
         refusal(producer.commit()),
@@ -317,7 +336,7 @@ fn transactions_of_two_producers_end_independently() {
         producer
     });
     second.commit().unwrap();
-    let shown = cluster.visible(&topic, onceflow_tests::Isolation::ReadCommitted);
+    let shown = cluster.visible(&topic, ReadCommitted);
     assert_eq!(shown, [], "the first is still open, and before it");
     first.commit().unwrap();
     assert_eq!(texts(&cluster.settled(&topic)), ["first", "second"]);
@@ -382,7 +401,7 @@ fn a_transaction_of_thousands_of_records_is_one() {
         producer.send(&topic, &record).unwrap();
     }
     producer.flush().unwrap();
-    let shown = cluster.visible(&topic, onceflow_tests::Isolation::ReadCommitted);
+    let shown = cluster.visible(&topic, ReadCommitted);
     assert_eq!(shown.len(), 0);
     producer.commit().unwrap();
     assert_eq!(cluster.settled(&topic).len(), 5_000);

@@ -111,6 +111,30 @@ impl Error {
         self
     }
 
+    /// The same error for one more reader; its cause becomes text.
+    pub(crate) fn duplicate(&self) -> Self {
+        let details = &self.0;
+        Error(Box::new(Details {
+            kind: details.kind,
+            recovery: details.recovery,
+            message: details.message.clone(),
+            node: details.node.clone(),
+            position: details.position.clone(),
+            source: self.causes().map(Into::into),
+        }))
+    }
+
+    /// The chain of causes on one line.
+    fn causes(&self) -> Option<String> {
+        let mut causes = Vec::new();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        (!causes.is_empty()).then(|| causes.join(": "))
+    }
+
     /// What failed.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -146,12 +170,10 @@ impl fmt::Display for Error {
             (None, None) => {}
         }
         // The whole chain on one line: logs and `main` print only the top error.
-        let mut source = self.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
+        match self.causes() {
+            Some(causes) => write!(f, ": {causes}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

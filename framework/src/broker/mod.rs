@@ -60,6 +60,11 @@ pub(crate) struct BrokerError {
 }
 
 impl BrokerError {
+    /// Whether the same call may succeed if it is simply made again.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.verdict, Verdict::Retriable | Verdict::QueueFull)
+    }
+
     /// The framework's error: what was tried goes before the broker's words.
     pub(crate) fn into_error(self, tried: impl fmt::Display) -> Error {
         let (kind, recovery) = match self.verdict {

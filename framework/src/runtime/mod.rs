@@ -5,6 +5,24 @@
 //! - One worker is one thread with one consumer and one producer; nothing of a task leaves it.
 //! - One batch is one transaction; state changes only after the broker has committed it.
 
+mod worker;
+mod assignment;
+mod restore;
+mod active_task;
 mod task;
+mod transaction;
+mod metadata;
+mod probe;
+mod topics;
+mod shared;
+mod instance;
 
+pub use probe::BatchPoint;
+pub use shared::State;
+
+pub(crate) use instance::{Instance, claim_instance};
+pub(crate) use probe::Probe;
+pub(crate) use shared::{Shared, WorkerState};
 pub(crate) use task::{Task, TaskSettings};
+pub(crate) use topics::{Inputs, prepare};
+pub(crate) use worker::{WorkerSettings, run};

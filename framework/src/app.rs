@@ -1,0 +1,319 @@
+//! The application: a topology, its settings, and the handle that starts, watches and closes it.
+//!
+//! ```text
+//!   App::new ── start ──> topics looked up and created, workers spawned
+//!      │                      CREATED → REBALANCING ⇄ RUNNING
+//!      ├── watch ──> every change of state
+//!      ├── close ──> batches finished, group left     PENDING_SHUTDOWN → NOT_RUNNING
+//!      └── wait  ──> the end, and why                 PENDING_ERROR → ERROR
+//! ```
+//!
+//! # Invariants
+//!
+//! - Workers are plain threads; tokio serves this handle only.
+//! - Dropping the handle closes the application without waiting for it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::broker::kafka::KafkaCluster;
+use crate::broker::{Cluster, Wake};
+use crate::config::{Config, Guarantee};
+use crate::error::{Error, ErrorKind};
+use crate::metrics::Metrics;
+use crate::runtime::{
+    BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, WorkerState,
+    claim_instance, prepare, run,
+};
+use crate::time::{Clock, SystemClock};
+use crate::topology::Topology;
+
+/// How often consumed records of repartition topics are deleted, as Kafka Streams does.
+const PURGE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a purge may take; what it missed is in the next one.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A topology that runs against Kafka, inside your program.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use onceflow_framework::processor::{Context, Processor};
+/// use onceflow_framework::topology::{Consumed, Produced, TopologyBuilder};
+/// use onceflow_framework::{App, Config};
+///
+/// # async fn program() -> Result<(), onceflow_framework::Error> {
+/// let mut builder = TopologyBuilder::new();
+/// let input = builder.add_source("in", ["in"], Consumed::<String, String>::new());
+/// builder.add_sink("out", "out", Produced::new(), &[&input]);
+///
+/// let app = App::new(builder.build()?, Config::new("copy", "localhost:9092")?)?;
+/// app.start().await?;
+/// tokio::select! {
+///     end = app.wait() => end?,                                  // it failed: this says why
+///     _ = tokio::signal::ctrl_c() => app.close(Duration::from_secs(10)).await?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct App {
+    topology: Arc<Topology>,
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    probe: Probe,
+    shared: Arc<Shared>,
+    running: Mutex<Running>,
+}
+
+/// What lives while the application runs.
+#[derive(Default)]
+struct Running {
+    threads: Vec<JoinHandle<()>>,
+    /// Rings the purger's bell.
+    purger: Option<Arc<Wake>>,
+    instance: Option<Instance>,
+}
+
+impl App {
+    /// Puts a topology and its settings together; nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when the settings ask for what this version cannot do.
+    pub fn new(topology: Topology, config: Config) -> Result<Self, Error> {
+        if config.guarantee() != Guarantee::ExactlyOnceV2 {
+            let message = "this version runs processing.guarantee=exactly_once_v2 only";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        Ok(App {
+            topology: Arc::new(topology),
+            config: Arc::new(config),
+            clock: Arc::new(SystemClock::new()),
+            probe: Probe::default(),
+            shared: Arc::new(Shared::new()),
+            running: Mutex::default(),
+        })
+    }
+
+    /// Has `observer` called at each point of each batch, on the worker's thread.
+    ///
+    /// This is what a test crashes the process at; it is also a place to trace from. It is
+    /// called once a record too, so it must be quick.
+    #[must_use]
+    pub fn with_batch_observer(
+        mut self,
+        observer: impl Fn(BatchPoint) + Send + Sync + 'static,
+    ) -> Self {
+        self.probe = Probe::new(Arc::new(observer));
+        self
+    }
+
+    /// Looks up the topics, creates the internal ones, and starts the workers.
+    ///
+    /// Returns once they are started; [`watch`](App::watch) tells when they run.
+    ///
+    /// # Errors
+    ///
+    /// When no broker answers within `startup.timeout.ms`, when a topic is missing or has the
+    /// wrong number of partitions, or when it was started before.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn start(&self) -> Result<(), Error> {
+        if !self.shared.start() {
+            let state = self.state();
+            let message = format!("the application was started before, its state is {state}");
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let prepared = self.prepare().await;
+        let (cluster, inputs) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.shared.fail(error.duplicate());
+                return Err(error);
+            }
+        };
+        let spawned = self.spawn(&cluster, &inputs);
+        spawned.inspect_err(|error| self.shared.fail(error.duplicate()))
+    }
+
+    /// Broker calls block, so they are made off the executor.
+    async fn prepare(&self) -> Result<(Arc<KafkaCluster>, Arc<Inputs>), Error> {
+        let (topology, config) = (Arc::clone(&self.topology), Arc::clone(&self.config));
+        let clock = Arc::clone(&self.clock);
+        let prepared = tokio::task::spawn_blocking(move || {
+            let cluster = KafkaCluster::new(config.client_properties())?;
+            let inputs = prepare(&cluster, &topology, &config, &*clock)?;
+            Ok((Arc::new(cluster), Arc::new(inputs)))
+        });
+        prepared.await.unwrap_or_else(|panic| {
+            Err(Error::new(ErrorKind::Config, "starting panicked").because(panic))
+        })
+    }
+
+    fn spawn<C: Cluster>(&self, cluster: &Arc<C>, inputs: &Arc<Inputs>) -> Result<(), Error> {
+        let config = &self.config;
+        let application_id = config.application_id();
+        let state_dir = PathBuf::from(config.state_dir());
+        let instance = claim_instance(config.instance_id(), &state_dir, application_id)?;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..config.num_stream_threads() {
+            let wake = Arc::new(Wake::default());
+            let settings = WorkerSettings {
+                cluster: Arc::clone(cluster),
+                topology: Arc::clone(&self.topology),
+                inputs: Arc::clone(inputs),
+                config: Arc::clone(config),
+                clock: Arc::clone(&self.clock),
+                shared: Arc::clone(&self.shared),
+                number: self.shared.add_worker(Arc::clone(&wake)),
+                wake,
+                probe: self.probe.clone(),
+                instance: Arc::clone(&instance.name),
+            };
+            running.threads.push(spawn_worker(application_id, settings)?);
+        }
+        let bell = Arc::new(Wake::default());
+        let (purger, shared) = (Arc::clone(cluster), Arc::clone(&self.shared));
+        let rung = Arc::clone(&bell);
+        let purge = move || purge_until_closed(&*purger, &shared, &rung);
+        running.threads.push(spawn_thread(format!("{application_id}-purger"), purge)?);
+        running.purger = Some(bell);
+        running.instance = Some(instance);
+        Ok(())
+    }
+
+    /// The state as it is now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    /// Tells every change of state; the present one counts as seen.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.shared.watch()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The topology that runs.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Waits until the application has ended.
+    ///
+    /// # Errors
+    ///
+    /// The error that stopped it, if it did not end by [`close`](App::close).
+    pub async fn wait(&self) -> Result<(), Error> {
+        let mut states = self.shared.watch();
+        let ended = states.wait_for(|state| state.is_final()).await.map(|state| *state);
+        ended.expect("the sender lives as long as the application");
+        self.shared.failure().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the application runs: every worker has joined and restored its state.
+    ///
+    /// # Errors
+    ///
+    /// The error that stopped it before it ran.
+    pub async fn wait_until_running(&self) -> Result<(), Error> {
+        let mut states = self.shared.watch();
+        let reached = states.wait_for(|state| *state == State::Running || state.is_final());
+        let reached = reached.await.map(|state| *state);
+        match reached.expect("the sender lives as long as the application") {
+            State::Running => Ok(()),
+            ended => Err(self.shared.failure().unwrap_or_else(|| {
+                let message = format!("the application was closed before it ran ({ended})");
+                Error::new(ErrorKind::Config, message)
+            })),
+        }
+    }
+
+    /// Finishes the open batches, leaves the group and waits for the end, at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The error that stopped it, or that the workers did not end in time: their batches are
+    /// then aborted by the broker, and nothing of them is visible.
+    pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
+        self.stop();
+        match tokio::time::timeout(timeout, self.wait()).await {
+            Ok(ended) => ended,
+            Err(_elapsed) => {
+                let message = format!(
+                    "the workers did not end within {} s; their open batches are left to be \
+                     aborted by the broker",
+                    timeout.as_secs_f32()
+                );
+                Err(Error::new(ErrorKind::Unreachable, message))
+            }
+        }
+    }
+
+    fn stop(&self) {
+        self.shared.close();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = &running.purger {
+            bell.ring();
+        }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "App({}, {})", self.config.application_id(), self.state())
+    }
+}
+
+fn spawn_worker<C: Cluster>(
+    application_id: &str,
+    settings: WorkerSettings<C>,
+) -> Result<JoinHandle<()>, Error> {
+    let (shared, number) = (Arc::clone(&settings.shared), settings.number);
+    spawn_thread(format!("{application_id}-{number}"), move || {
+        if let Err(error) = run(settings) {
+            shared.fail(error);
+        }
+        shared.set_worker(number, WorkerState::Ended);
+    })
+}
+
+fn spawn_thread(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let spawned = std::thread::Builder::new().name(name).spawn(run);
+    spawned.map_err(|error| Error::new(ErrorKind::Config, "cannot start a thread").because(error))
+}
+
+/// Deletes what was consumed from repartition topics: nobody reads it again.
+fn purge_until_closed<C: Cluster>(cluster: &C, shared: &Shared, bell: &Wake) {
+    while !shared.is_closing() {
+        bell.sleep(PURGE_INTERVAL);
+        let consumed = shared.take_consumed();
+        if consumed.is_empty() || shared.is_closing() {
+            continue;
+        }
+        if let Err(error) = cluster.delete_records(&consumed, PURGE_TIMEOUT) {
+            tracing::warn!(%error, "consumed repartition records could not be deleted yet");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A task with its input: the queues of its partitions, and the choice of the next record.
+//!
+//! # Invariants
+//!
+//! - Records of one partition are processed in the order of their offsets; between partitions
+//!   the head with the lowest timestamp goes first, the lower input on a tie.
+//! - A queue forgets a record only when the batch that processed it is committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::metadata::OffsetMetadata;
+use super::task::Task;
+use crate::broker::{Committed, RecordQueue};
+use crate::error::Error;
+use crate::metrics::DropReason;
+use crate::processor::{Prepared, PunctuationKind};
+use crate::record::{Offset, TaskId, TopicPartition};
+use crate::time::Timestamp;
+
+/// One input partition of a task.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) partition: TopicPartition,
+    /// Its index in the consumer's assignment.
+    pub(crate) fetch_index: usize,
+    /// Which input of the task it is.
+    pub(crate) input: usize,
+    pub(crate) queue: RecordQueue,
+    /// Where consumption goes on as of the last commit.
+    pub(crate) committed: Offset,
+    /// The timestamp of the head, once it is prepared.
+    head_time: Option<Timestamp>,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        partition: TopicPartition,
+        fetch_index: usize,
+        input: usize,
+        committed: Offset,
+    ) -> Self {
+        let queue = RecordQueue::default();
+        Lane { partition, fetch_index, input, queue, committed, head_time: None }
+    }
+
+    /// Where consumption goes on after the open batch.
+    fn resume_at(&self) -> Offset {
+        self.queue.resume_at().unwrap_or(self.committed)
+    }
+}
+
+/// What there is to process.
+enum Pick {
+    /// The prepared head of this lane.
+    Lane(usize),
+    /// A head that was dropped instead.
+    Dropped,
+    Nothing,
+}
+
+/// A task that a worker owns.
+pub(crate) struct ActiveTask {
+    pub(crate) task: Task,
+    pub(crate) lanes: Vec<Lane>,
+    /// Whether its stores are restored and its processors initialised.
+    pub(crate) running: bool,
+    /// How many batches it has committed, over all its owners.
+    batch: i64,
+    /// Whether the open batch did anything here.
+    touched: bool,
+}
+
+impl ActiveTask {
+    pub(crate) fn new(task: Task, lanes: Vec<Lane>, batch: i64) -> Self {
+        ActiveTask { task, lanes, running: false, batch, touched: false }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.task.id()
+    }
+
+    /// Processes the next record; answers whether there was one.
+    pub(crate) fn process_next(&mut self) -> Result<bool, Error> {
+        let next = match self.pick()? {
+            Pick::Lane(next) => next,
+            Pick::Dropped => return Ok(true),
+            Pick::Nothing => return Ok(false),
+        };
+        let lane = &mut self.lanes[next];
+        let offset = lane.queue.head().expect("a picked lane has a head").offset;
+        let timestamp = lane.head_time.take().expect("a picked head is prepared");
+        self.touched = true;
+        self.task.process(lane.input, offset, timestamp)?;
+        lane.queue.advance();
+        Ok(true)
+    }
+
+    /// The lane whose head has the lowest timestamp; a head that is dropped is passed over.
+    fn pick(&mut self) -> Result<Pick, Error> {
+        let mut best: Option<(Timestamp, usize)> = None;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.head_time.is_none() {
+                let Some(raw) = lane.queue.head() else { continue };
+                match self.task.prepare(lane.input, &raw)? {
+                    Prepared::At(timestamp) => lane.head_time = Some(timestamp),
+                    Prepared::Dropped => {
+                        lane.queue.advance();
+                        self.touched = true;
+                        return Ok(Pick::Dropped);
+                    }
+                }
+            }
+            let Some(timestamp) = lane.head_time else { continue };
+            if best.is_none_or(|(lowest, _)| timestamp < lowest) {
+                best = Some((timestamp, index));
+            }
+        }
+        Ok(best.map_or(Pick::Nothing, |(_, index)| Pick::Lane(index)))
+    }
+
+    /// Makes the wall-clock calls that are due; answers how many.
+    pub(crate) fn punctuate(&mut self) -> Result<usize, Error> {
+        let calls = self.task.punctuate(PunctuationKind::WallClock)?;
+        self.touched |= calls > 0;
+        Ok(calls)
+    }
+
+    /// Records that were fetched and wait.
+    pub(crate) fn has_records(&self) -> bool {
+        self.running && self.lanes.iter().any(|lane| lane.queue.ahead() > 0)
+    }
+
+    /// Bytes held for a replay of the open batch.
+    pub(crate) fn retained_bytes(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.queue.retained_bytes()).sum()
+    }
+
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// What the open batch commits for this task: each partition's position, the next number.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> + '_ {
+        let touched = self.lanes.iter().filter(|_| self.touched);
+        touched.map(|lane| {
+            let partition_time = self.task.partition_time(lane.input);
+            let metadata = OffsetMetadata::new(partition_time, self.batch + 1).encode();
+            (lane.partition.clone(), Committed { offset: lane.resume_at(), metadata })
+        })
+    }
+
+    /// The broker has committed the open batch.
+    pub(crate) fn committed(&mut self) -> Result<Vec<((String, DropReason), u64)>, Error> {
+        if !self.touched {
+            return Ok(Vec::new());
+        }
+        for lane in &mut self.lanes {
+            lane.committed = lane.resume_at();
+            lane.queue.commit();
+        }
+        self.batch += 1;
+        self.touched = false;
+        self.task.committed()
+    }
+
+    /// The broker has aborted the open batch: its records are next again.
+    pub(crate) fn rolled_back(&mut self) -> Result<(), Error> {
+        if !self.touched && self.lanes.iter().all(|lane| lane.head_time.is_none()) {
+            return Ok(());
+        }
+        for lane in &mut self.lanes {
+            lane.queue.rewind();
+            lane.head_time = None;
+        }
+        self.touched = false;
+        self.task.rolled_back()
+    }
+
+    /// What is worth keeping when the partitions are taken away: the task and where it stood.
+    pub(crate) fn park(self) -> ParkedTask {
+        assert!(!self.touched, "a batch is committed or aborted before its task is parked");
+        let positions = self.lanes.iter().map(|l| (l.partition.clone(), l.committed)).collect();
+        ParkedTask { task: self.task, running: self.running, positions, batch: self.batch }
+    }
+}
+
+/// A task whose partitions were taken: as good as new if nobody committed in between.
+pub(crate) struct ParkedTask {
+    task: Task,
+    running: bool,
+    positions: BTreeMap<TopicPartition, Offset>,
+    batch: i64,
+}
+
+impl ParkedTask {
+    pub(crate) fn id(&self) -> TaskId {
+        self.task.id()
+    }
+
+    /// The task, if its stores hold exactly what the group has committed.
+    pub(crate) fn resume(
+        self,
+        positions: &BTreeMap<TopicPartition, Offset>,
+        batch: i64,
+    ) -> Option<Task> {
+        let current = self.running && self.batch == batch && self.positions == *positions;
+        current.then_some(self.task)
+    }
+
+    /// Ends the task for good.
+    pub(crate) fn close(self) {
+        if self.running {
+            self.task.close();
+        }
+    }
+}
+
+impl std::fmt::Debug for ActiveTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let topics: Vec<&Arc<str>> = self.lanes.iter().map(|lane| &lane.partition.topic).collect();
+        write!(f, "ActiveTask({}, {topics:?}, running: {})", self.id(), self.running)
+    }
+}

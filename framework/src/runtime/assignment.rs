@@ -1,0 +1,270 @@
+//! From partitions to tasks: what a worker does when the group gives and takes.
+//!
+//! # Invariants
+//!
+//! - Revoke before assign: two tasks must never restore into one store.
+//! - A task starts only when every partition it reads is assigned to this worker.
+//! - The group's stable offsets are fetched before the ends of the changelogs: what they cover
+//!   is in the changelogs by then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::active_task::{ActiveTask, Lane, ParkedTask};
+use super::metadata::OffsetMetadata;
+use super::restore::{Restore, Restoring};
+use super::shared::WorkerState;
+use super::task::Task;
+use super::worker::{Worker, guard};
+use crate::broker::{Cluster, Committed, GroupConsumer};
+use crate::error::{Error, ErrorKind};
+use crate::processor::Collector;
+use crate::record::{Offset, TaskId, TopicPartition};
+use crate::time::Timestamp;
+use crate::topology::{OffsetReset, TopicName};
+
+/// Where a partition stood as of the group's last commit.
+struct Standing {
+    fetch_index: usize,
+    offset: Offset,
+    metadata: OffsetMetadata,
+}
+
+impl<C: Cluster> Worker<C> {
+    /// The group gave partitions: makes or resumes their tasks and starts reading.
+    pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        assert!(self.tasks.is_empty(), "what was assigned before was revoked");
+        self.report(WorkerState::Rebalancing);
+        let tasks = self.complete_tasks(partitions)?;
+        let standings = self.standings(partitions)?;
+        let starts: Vec<(TopicPartition, Offset)> =
+            partitions.iter().map(|p| (p.clone(), standings[p].offset)).collect();
+        let mut parked: BTreeMap<TaskId, ParkedTask> =
+            self.parked.drain(..).map(|parked| (parked.id(), parked)).collect();
+        let mut restoring = Vec::new();
+        for id in tasks {
+            let mut active = self.make_task(id, &standings, parked.remove(&id))?;
+            if !active.running {
+                let stores = restoring_stores(&active.task);
+                if stores.is_empty() {
+                    start(&mut active)?;
+                }
+                restoring.extend(stores);
+            }
+            self.tasks.push(active);
+        }
+        // What did not come back belongs to somebody else.
+        parked.into_values().for_each(ParkedTask::close);
+        let assigned = self.consumer.assign(&starts);
+        assigned.map_err(|error| error.into_error("cannot start reading"))?;
+        tracing::info!(tasks = ?self.tasks.iter().map(|t| t.id().to_string()).collect::<Vec<_>>(),
+            restoring = restoring.len(), "partitions assigned");
+        if restoring.is_empty() {
+            self.report(WorkerState::Running);
+        } else {
+            let reader = self.settings.cluster.changelogs()?;
+            self.restore = Some(Restore::new(reader, restoring));
+        }
+        Ok(())
+    }
+
+    /// The tasks of these partitions, each complete.
+    fn complete_tasks(&self, partitions: &[TopicPartition]) -> Result<BTreeSet<TaskId>, Error> {
+        let assigned: BTreeSet<&TopicPartition> = partitions.iter().collect();
+        let mut tasks = BTreeSet::new();
+        for partition in partitions {
+            let Some(task) = self.settings.inputs.task_of(partition) else {
+                let message = format!(
+                    "the group assigned {partition}, which this topology does not read; do all \
+                     members of the group run the same topology?"
+                );
+                return Err(Error::new(ErrorKind::Assignment, message));
+            };
+            tasks.insert(task);
+        }
+        for task in &tasks {
+            let part = &self.settings.topology.sub_topologies()[task.sub_topology as usize];
+            let mut needed = self.settings.inputs.partitions_of(*task);
+            let missing = needed.find(|partition| !assigned.contains(partition));
+            if let Some(missing) = missing.filter(|_| !part.stores.is_empty()) {
+                let message = format!(
+                    "task {task} was assigned without {missing}: its inputs are split over \
+                     members; do all members subscribe to the same topics, with the range assignor?"
+                );
+                return Err(Error::new(ErrorKind::Assignment, message));
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn standings(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+        let committed = self.committed_offsets(partitions)?;
+        let mut standings = BTreeMap::new();
+        for (fetch_index, (partition, found)) in partitions.iter().zip(committed).enumerate() {
+            let (offset, metadata) = match found {
+                Some(Committed { offset, metadata }) => (offset, OffsetMetadata::decode(&metadata)),
+                None => (self.reset_offset(partition)?, OffsetMetadata::none()),
+            };
+            standings.insert(partition.clone(), Standing { fetch_index, offset, metadata });
+        }
+        Ok(standings)
+    }
+
+    /// The parked task if it is current, else a new one with empty stores.
+    fn make_task(
+        &self,
+        id: TaskId,
+        standings: &BTreeMap<TopicPartition, Standing>,
+        parked: Option<ParkedTask>,
+    ) -> Result<ActiveTask, Error> {
+        let own: BTreeMap<TopicPartition, &Standing> = self
+            .settings
+            .inputs
+            .partitions_of(id)
+            .filter_map(|partition| Some((partition.clone(), standings.get(&partition)?)))
+            .collect();
+        let batch = own.values().map(|standing| standing.metadata.batch()).max().unwrap_or(0);
+        let positions = own.iter().map(|(tp, standing)| (tp.clone(), standing.offset)).collect();
+        let resumed = parked.and_then(|parked| parked.resume(&positions, batch));
+        let running = resumed.is_some();
+        let task = match resumed {
+            Some(task) => task,
+            None => self.new_task(id, &own)?,
+        };
+        let lanes = task.inputs().iter().enumerate().filter_map(|(input, topic)| {
+            let partition = TopicPartition::new(Arc::clone(topic), id.partition);
+            let standing = own.get(&partition)?;
+            Some(Lane::new(partition, standing.fetch_index, input, standing.offset))
+        });
+        let lanes = lanes.collect();
+        let mut active = ActiveTask::new(task, lanes, batch);
+        active.running = running;
+        Ok(active)
+    }
+
+    fn new_task(
+        &self,
+        id: TaskId,
+        own: &BTreeMap<TopicPartition, &Standing>,
+    ) -> Result<Task, Error> {
+        let collector: Rc<dyn Collector> = Rc::clone(&self.transactor) as _;
+        let topology = Arc::clone(&self.settings.topology);
+        let mut task = Task::new(topology, id, self.task_settings(), collector)?;
+        let times = task.inputs().iter().map(|topic| {
+            let partition = TopicPartition::new(Arc::clone(topic), id.partition);
+            own.get(&partition).map_or(Timestamp::NONE, |s| s.metadata.partition_time)
+        });
+        let times: Vec<Timestamp> = times.collect();
+        task.resume_times(&times);
+        Ok(task)
+    }
+
+    /// The group takes all partitions back: finishes the batch while it still may.
+    pub(super) fn revoked(&mut self, lost: bool) -> Result<(), Error> {
+        self.report(WorkerState::Rebalancing);
+        tracing::info!(lost, "partitions revoked");
+        let finished = if lost { Ok(()) } else { self.commit() };
+        match finished {
+            Ok(()) if !lost => self.park_tasks(),
+            Ok(()) => self.drop_tasks(),
+            Err(error) => {
+                // Whoever gets the partitions replays the batch; here it is only dropped.
+                tracing::warn!(%error, "the batch could not be finished before the revoke");
+                self.drop_tasks();
+            }
+        }
+        self.consumer.unassign().map_err(|error| error.into_error("cannot stop reading"))
+    }
+
+    fn park_tasks(&mut self) {
+        self.restore = None;
+        let tasks = std::mem::take(&mut self.tasks);
+        self.parked.extend(tasks.into_iter().map(ActiveTask::park));
+    }
+
+    /// Drops all tasks without a commit: their partitions are, or may be, somebody else's.
+    pub(super) fn drop_tasks(&mut self) {
+        if let Err(error) = self.transactor.abort() {
+            tracing::warn!(%error, "abort failed");
+            self.transactor.lose_producer();
+        }
+        self.restore = None;
+        self.tasks.clear();
+        self.parked.clear();
+    }
+
+    /// Goes one step on with the restore; answers whether one is under way.
+    pub(super) fn restore_step(&mut self) -> Result<bool, Error> {
+        let Some(restore) = self.restore.as_mut() else { return Ok(false) };
+        let done = restore.step()?;
+        for active in self.tasks.iter_mut().filter(|active| done.contains(&active.id())) {
+            start(active)?;
+        }
+        if restore.is_done() {
+            tracing::info!(records = restore.records(), "state restored");
+            self.restore = None;
+            // Tasks whose changelogs were empty are done with the first look.
+            for active in self.tasks.iter_mut().filter(|active| !active.running) {
+                start(active)?;
+            }
+            self.report(WorkerState::Running);
+        }
+        Ok(true)
+    }
+}
+
+/// Initialises the processors of a task whose stores are ready.
+fn start(active: &mut ActiveTask) -> Result<(), Error> {
+    guard(|| active.task.init())?;
+    active.running = true;
+    Ok(())
+}
+
+fn restoring_stores(task: &Task) -> Vec<Restoring> {
+    let id = task.id();
+    let stores = task.logged_stores().into_iter();
+    let restoring = stores.map(|(topic, store)| Restoring {
+        task: id,
+        changelog: TopicPartition::new(topic, id.partition),
+        store,
+    });
+    restoring.collect()
+}
+
+/// Where to begin a partition for which the group has committed nothing.
+pub(super) fn reset_offset<C: Cluster>(
+    worker: &mut Worker<C>,
+    partition: &TopicPartition,
+) -> Result<Offset, Error> {
+    // A repartition topic begins with the application: nothing of it may be skipped.
+    let reset = if worker.settings.inputs.is_repartition(&partition.topic) {
+        OffsetReset::Earliest
+    } else {
+        let topic = TopicName::external(Arc::clone(&partition.topic));
+        let of_source = worker.settings.topology.offset_reset(&topic);
+        of_source.unwrap_or(worker.settings.config.auto_offset_reset())
+    };
+    if reset == OffsetReset::None {
+        let message = format!(
+            "the group has no offset for {partition} and auto.offset.reset is none; commit an \
+             offset for it, or choose earliest or latest"
+        );
+        return Err(Error::new(ErrorKind::Topics, message));
+    }
+    let deadline = worker.now() + worker.settings.config.task_timeout();
+    loop {
+        let found = worker.consumer.reset_offset(partition, reset, Duration::from_secs(1));
+        match found {
+            Ok(offset) => return Ok(offset),
+            Err(error) if error.is_passing() && worker.now() < deadline => {}
+            Err(error) => {
+                return Err(error.into_error(format!("cannot find where {partition} begins")));
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The string beside a committed offset: Kafka Streams' own format, carrying our batch number.
+//!
+//! base64 of `version = 2 (1 byte) ‖ partition time (8) ‖ [entries (4), each: key length (4) ‖
+//! UTF-8 key ‖ i64 (8)]`, big-endian; no entries are no bytes. Java reads it, and we read Java's.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::time::Timestamp;
+
+const VERSION: u8 = 2;
+
+/// Our entry: how many batches the task has committed.
+const BATCH_KEY: &str = "onceflow.batch";
+
+/// Brokers refuse a longer string (`offset.metadata.max.bytes`).
+const METADATA_BYTES_MAX: usize = 4096;
+
+/// What is committed beside an offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OffsetMetadata {
+    /// The highest timestamp processed of the partition.
+    pub(crate) partition_time: Timestamp,
+    /// Numbers by name; of one task's partitions the highest counts.
+    pub(crate) entries: BTreeMap<String, i64>,
+}
+
+impl OffsetMetadata {
+    /// What nothing committed means.
+    pub(crate) const fn none() -> Self {
+        OffsetMetadata { partition_time: Timestamp::NONE, entries: BTreeMap::new() }
+    }
+
+    pub(crate) fn new(partition_time: Timestamp, batch: i64) -> Self {
+        let entries = BTreeMap::from([(BATCH_KEY.to_owned(), batch)]);
+        OffsetMetadata { partition_time, entries }
+    }
+
+    /// The number of the batch that committed it; 0 before the first of ours.
+    pub(crate) fn batch(&self) -> i64 {
+        self.entries.get(BATCH_KEY).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn encode(&self) -> String {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.partition_time.as_millis().to_be_bytes());
+        if !self.entries.is_empty() {
+            bytes.extend_from_slice(&length(self.entries.len()).to_be_bytes());
+        }
+        for (key, value) in &self.entries {
+            bytes.extend_from_slice(&length(key.len()).to_be_bytes());
+            bytes.extend_from_slice(key.as_bytes());
+            bytes.extend_from_slice(&value.to_be_bytes());
+        }
+        let text = STANDARD.encode(bytes);
+        assert!(text.len() <= METADATA_BYTES_MAX, "entries are ours and few");
+        text
+    }
+
+    /// Reads what is committed; anything else, such as a tool's note, is as if there were nothing.
+    pub(crate) fn decode(text: &str) -> Self {
+        let bytes = STANDARD.decode(text).unwrap_or_default();
+        read(&bytes).unwrap_or_else(OffsetMetadata::none)
+    }
+}
+
+fn length(of: usize) -> u32 {
+    u32::try_from(of).expect("entries are ours and short")
+}
+
+fn read(bytes: &[u8]) -> Option<OffsetMetadata> {
+    let (&version, rest) = bytes.split_first()?;
+    // Version 1, of older Java applications, has no entries.
+    if version != 1 && version != VERSION {
+        return None;
+    }
+    let (time, mut rest) = rest.split_first_chunk::<8>()?;
+    let mut entries = BTreeMap::new();
+    if version == VERSION && !rest.is_empty() {
+        let count;
+        (count, rest) = read_u32(rest)?;
+        for _ in 0..count {
+            let key_length;
+            (key_length, rest) = read_u32(rest)?;
+            let (key, after) = rest.split_at_checked(usize::try_from(key_length).ok()?)?;
+            let (value, after) = after.split_first_chunk::<8>()?;
+            entries.insert(std::str::from_utf8(key).ok()?.to_owned(), i64::from_be_bytes(*value));
+            rest = after;
+        }
+    }
+    let partition_time = Timestamp::from_millis(i64::from_be_bytes(*time));
+    rest.is_empty().then_some(OffsetMetadata { partition_time, entries })
+}
+
+fn read_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*number), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_those_of_kafka_streams() {
+        let metadata = OffsetMetadata {
+            partition_time: Timestamp::from_millis(258),
+            entries: BTreeMap::from([("a".to_owned(), 3)]),
+        };
+        let bytes = STANDARD.decode(metadata.encode()).unwrap();
+        let expected = [
+            &[2u8, 0, 0, 0, 0, 0, 0, 1, 2][..], // version, partition time
+            &[0, 0, 0, 1, 0, 0, 0, 1, b'a'],    // one entry, its key
+            &[0, 0, 0, 0, 0, 0, 0, 3],          // its value
+        ];
+        assert_eq!(bytes, expected.concat());
+    }
+
+    #[test]
+    fn a_version_without_entries_is_read() {
+        let text = STANDARD.encode([&[1u8][..], &7i64.to_be_bytes()].concat());
+        assert_eq!(OffsetMetadata::decode(&text).partition_time, Timestamp::from_millis(7));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(time in any::<i64>(), batch in any::<i64>()) {
+            let metadata = OffsetMetadata::new(Timestamp::from_millis(time), batch);
+            prop_assert_eq!(OffsetMetadata::decode(&metadata.encode()), metadata);
+        }
+
+        #[test]
+        fn foreign_strings_are_nothing_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let decoded = OffsetMetadata::decode(&STANDARD.encode(&bytes));
+            if bytes.first().is_none_or(|version| !(1..=2).contains(version)) {
+                prop_assert_eq!(decoded, OffsetMetadata::none());
+            }
+        }
+    }
+}

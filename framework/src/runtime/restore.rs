@@ -1,0 +1,138 @@
+//! Bringing stores up to what the broker has committed, by replaying their changelogs.
+//!
+//! # Invariants
+//!
+//! - The end of a changelog is its high watermark as of a moment *after* the group's stable
+//!   offsets were fetched: markers reach partitions one by one, so the last stable offset may
+//!   still hide records of a batch whose offsets are committed already.
+//! - It ends on the reader's position, never on counting: markers and compaction take offsets.
+//! - A restore can be dropped at any step: the stores it worked on are dropped with it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::broker::{BrokerError, ChangelogReader, Chunk};
+use crate::error::{Error, ErrorKind};
+use crate::record::{Offset, TaskId, TopicPartition};
+use crate::state::TaskStore;
+
+/// How long one step may wait for the broker.
+const STEP_WAIT: Duration = Duration::from_millis(20);
+
+/// How many records one step takes over, so that the worker looks around in between.
+const STEP_RECORDS_MAX: usize = 10_000;
+
+/// A store to be restored.
+pub(crate) struct Restoring {
+    pub(crate) task: TaskId,
+    pub(crate) changelog: TopicPartition,
+    pub(crate) store: Rc<RefCell<TaskStore>>,
+}
+
+/// The stores that are being restored by one worker.
+pub(crate) struct Restore<R> {
+    reader: R,
+    lanes: Vec<RestoreLane>,
+    records: u64,
+}
+
+struct RestoreLane {
+    restoring: Restoring,
+    /// None until the watermarks are known.
+    end: Option<Offset>,
+    done: bool,
+}
+
+impl<R: ChangelogReader> Restore<R> {
+    pub(crate) fn new(reader: R, stores: Vec<Restoring>) -> Self {
+        let lane = |restoring| RestoreLane { restoring, end: None, done: false };
+        Restore { reader, lanes: stores.into_iter().map(lane).collect(), records: 0 }
+    }
+
+    /// Goes one step on; answers the tasks that are done with it.
+    ///
+    /// # Errors
+    ///
+    /// When a changelog cannot be read or a store not be written.
+    pub(crate) fn step(&mut self) -> Result<Vec<TaskId>, Error> {
+        if self.lanes.iter().any(|lane| lane.end.is_none()) && !self.find_ends()? {
+            return Ok(Vec::new());
+        }
+        let unfinished = self.unfinished();
+        let (reader, lanes) = (&mut self.reader, &mut self.lanes);
+        if lanes.iter().any(|lane| !lane.done) {
+            self.records += reader.read(STEP_WAIT, STEP_RECORDS_MAX, &mut |chunk| {
+                take(lanes, chunk)
+            })? as u64;
+        }
+        let still = self.unfinished();
+        Ok(unfinished.into_iter().filter(|task| !still.contains(task)).collect())
+    }
+
+    /// Whether every store is restored.
+    pub(crate) fn is_done(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.done)
+    }
+
+    /// How many records were taken over.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Asks where the changelogs end; answers false if the broker did not say yet.
+    fn find_ends(&mut self) -> Result<bool, Error> {
+        let partitions: Vec<TopicPartition> =
+            self.lanes.iter().map(|lane| lane.restoring.changelog.clone()).collect();
+        let marks = match self.reader.watermarks(&partitions, Duration::from_millis(500)) {
+            Ok(marks) => marks,
+            Err(error) if error.is_passing() => return Ok(false),
+            Err(error) => return Err(cannot_restore(&partitions, error)),
+        };
+        let mut starts = Vec::with_capacity(marks.len());
+        for (lane, (low, high)) in self.lanes.iter_mut().zip(marks) {
+            lane.end = Some(high);
+            lane.done = low >= high;
+            starts.push((lane.restoring.changelog.clone(), low));
+        }
+        self.reader.assign(&starts).map_err(|error| cannot_restore(&partitions, error))?;
+        Ok(true)
+    }
+
+    fn unfinished(&self) -> Vec<TaskId> {
+        let mut tasks: Vec<TaskId> =
+            self.lanes.iter().filter(|lane| !lane.done).map(|lane| lane.restoring.task).collect();
+        tasks.dedup();
+        tasks
+    }
+}
+
+fn take(lanes: &mut [RestoreLane], chunk: Chunk<'_>) -> Result<(), Error> {
+    match chunk {
+        Chunk::Record { partition, record } => {
+            let lane = &mut lanes[partition];
+            let Some(key) = record.key else {
+                let changelog = &lane.restoring.changelog;
+                let offset = record.offset;
+                let message = format!(
+                    "changelog {changelog} has a record without a key at offset {offset}; did \
+                     something else write to this topic?"
+                );
+                return Err(Error::new(ErrorKind::Store, message));
+            };
+            let entry = std::iter::once((key, record.value, record.timestamp));
+            lane.restoring.store.borrow_mut().restore(entry)?;
+            lane.done |= lane.end.is_some_and(|end| record.offset.next() >= end);
+        }
+        Chunk::End { partition, offset } => {
+            let lane = &mut lanes[partition];
+            lane.done |= lane.end.is_some_and(|end| offset >= end);
+        }
+    }
+    Ok(())
+}
+
+fn cannot_restore(partitions: &[TopicPartition], error: BrokerError) -> Error {
+    let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    error.into_error(format!("cannot restore from {}", names.join(", ")))
+}

@@ -1,0 +1,472 @@
+//! One worker: a thread with one consumer, one transactional producer and its tasks.
+//!
+//! ```text
+//!   events ──> restore ──> fetch ──> process ──> punctuate ──> commit due? ──> sleep
+//!     ^                                  │ failed                   │
+//!     │                                  v                          v
+//!     └──────────────────────── abort, roll back, replay    commit, apply, go on
+//! ```
+//!
+//! # Invariants
+//!
+//! - A batch spans all tasks of the worker and is one transaction.
+//! - Stores change only after the broker has committed; what goes back goes back as a whole:
+//!   transaction, staged writes, processors, queues.
+//! - A rebalance is answered between two records: commit or abort first, give up partitions after.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::active_task::{ActiveTask, ParkedTask};
+use super::probe::{BatchPoint, Probe};
+use super::restore::Restore;
+use super::shared::{Shared, WorkerState};
+use super::task::TaskSettings;
+use super::topics::Inputs;
+use super::transaction::{Limits, Outcome, Transactor};
+use crate::broker::{Cluster, Committed, ConsumerEvent, GroupConsumer, Wake};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Recovery};
+use crate::record::{Offset, TopicPartition};
+use crate::time::Clock;
+use crate::topology::Topology;
+
+/// How many records of a partition are fetched ahead; librdkafka's prefetch is the real buffer.
+const FETCH_RECORDS_MAX: usize = 1_000;
+
+/// How many records of a task are processed before the worker looks at the clock and its
+/// events: adapted so that a turn takes about [`TURN_TARGET`], however slow the processors are.
+const TURN_RECORDS_MAX: usize = 1_000;
+const TURN_RECORDS_FIRST: usize = 16;
+const TURN_TARGET: Duration = Duration::from_millis(10);
+
+/// The longest sleep: group events ring the bell, this is for what does not.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// The waits between replays of a batch that cannot commit: doubled from the first to the last.
+const REPLAY_PAUSE_MIN: Duration = Duration::from_millis(50);
+const REPLAY_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What a worker is made from.
+pub(crate) struct WorkerSettings<C: Cluster> {
+    pub(crate) cluster: Arc<C>,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) inputs: Arc<Inputs>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) wake: Arc<Wake>,
+    pub(crate) probe: Probe,
+    /// Its number among the workers of this process.
+    pub(crate) number: usize,
+    /// The process's stable name.
+    pub(crate) instance: Arc<str>,
+}
+
+/// A running worker.
+pub(super) struct Worker<C: Cluster> {
+    pub(super) settings: WorkerSettings<C>,
+    pub(super) consumer: C::Consumer,
+    pub(super) transactor: Rc<Transactor<C>>,
+    pub(super) tasks: Vec<ActiveTask>,
+    /// Tasks whose partitions were taken and may come back.
+    pub(super) parked: Vec<ParkedTask>,
+    pub(super) restore: Option<Restore<C::Changelogs>>,
+    batch: Batch,
+    replays: Replays,
+    turn_records: usize,
+}
+
+/// When the open batch began and when it last did something.
+#[derive(Debug, Default)]
+struct Batch {
+    began: Option<Duration>,
+    last_work: Duration,
+}
+
+/// Attempts at a batch that does not commit.
+#[derive(Debug, Default)]
+struct Replays {
+    first: Option<Duration>,
+    count: u32,
+    not_before: Duration,
+}
+
+/// Runs a worker until it is asked to end or cannot go on.
+pub(crate) fn run<C: Cluster>(settings: WorkerSettings<C>) -> Result<(), Error> {
+    let mut worker = Worker::join(settings)?;
+    let result = worker.work();
+    worker.leave(result.is_ok());
+    result
+}
+
+impl<C: Cluster> Worker<C> {
+    fn join(settings: WorkerSettings<C>) -> Result<Self, Error> {
+        let (config, clock) = (&settings.config, &settings.clock);
+        let member = format!("{}-{}", settings.instance, settings.number);
+        let transactional_id = format!("{}-{member}", config.application_id());
+        let limits =
+            Limits { transaction: config.transaction_timeout(), init: config.task_timeout() };
+        let transactor = Transactor::new(
+            Arc::clone(&settings.cluster),
+            transactional_id,
+            Arc::clone(clock),
+            limits,
+            settings.probe.clone(),
+        )?;
+        let mut consumer = settings.cluster.consumer(&member, &settings.wake)?;
+        let topics = settings.inputs.subscription();
+        let subscribed = consumer.subscribe(&topics);
+        subscribed.map_err(|error| error.into_error("cannot subscribe to the input topics"))?;
+        Ok(Worker {
+            settings,
+            consumer,
+            transactor: Rc::new(transactor),
+            tasks: Vec::new(),
+            parked: Vec::new(),
+            restore: None,
+            batch: Batch::default(),
+            replays: Replays::default(),
+            turn_records: TURN_RECORDS_FIRST,
+        })
+    }
+
+    fn work(&mut self) -> Result<(), Error> {
+        while !self.settings.shared.is_closing() {
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => self.sleep(),
+                Err(error) => self.recover(error)?,
+            }
+        }
+        match self.commit() {
+            // Nothing was lost: whoever comes next processes the batch again.
+            Err(error) if error.recovery() != Recovery::Stop => {
+                tracing::warn!(%error, "closing without the last batch");
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+
+    /// One turn of the loop; answers whether there is more to do at once.
+    fn turn(&mut self) -> Result<bool, Error> {
+        self.serve_events()?;
+        self.transactor.poll();
+        let restoring = self.restore_step()?;
+        if self.now() < self.replays.not_before {
+            return Ok(false);
+        }
+        self.fetch()?;
+        let processed = self.process()? + self.punctuate()?;
+        if processed > 0 {
+            self.batch.last_work = self.now();
+        }
+        let committed = self.commit_if_due(processed == 0)?;
+        Ok(processed > 0 || committed || restoring)
+    }
+
+    fn serve_events(&mut self) -> Result<(), Error> {
+        loop {
+            let event = self.consumer.poll();
+            match event.map_err(|error| error.into_error("the group consumer failed"))? {
+                Some(ConsumerEvent::Assigned(partitions)) => self.assigned(&partitions)?,
+                Some(ConsumerEvent::Revoked { lost }) => self.revoked(lost)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn fetch(&mut self) -> Result<(), Error> {
+        for active in self.tasks.iter_mut().filter(|active| active.running) {
+            for lane in &mut active.lanes {
+                if lane.queue.ahead() >= FETCH_RECORDS_MAX / 2 {
+                    continue;
+                }
+                let fetched =
+                    self.consumer.fetch(lane.fetch_index, FETCH_RECORDS_MAX, &mut lane.queue);
+                fetched.map_err(|e| e.into_error(format!("cannot read {}", lane.partition)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Processes a turn's worth of records; answers how many.
+    fn process(&mut self) -> Result<usize, Error> {
+        if !self.tasks.iter().any(ActiveTask::has_records) {
+            return Ok(0);
+        }
+        self.begin()?;
+        let started = self.now();
+        let (probe, turn_records) = (&self.settings.probe, self.turn_records);
+        let mut processed = 0;
+        for active in self.tasks.iter_mut().filter(|active| active.running) {
+            let mut left = turn_records;
+            guard(|| {
+                while left > 0 && active.process_next()? {
+                    left -= 1;
+                    probe.reach(BatchPoint::RecordProcessed);
+                }
+                Ok(())
+            })?;
+            processed += turn_records - left;
+        }
+        self.adapt_turn(self.now() - started);
+        Ok(processed)
+    }
+
+    fn adapt_turn(&mut self, took: Duration) {
+        if took < TURN_TARGET {
+            self.turn_records = (self.turn_records * 2).min(TURN_RECORDS_MAX);
+        } else if took > TURN_TARGET * 4 {
+            self.turn_records = (self.turn_records / 4).max(1);
+        }
+    }
+
+    /// Makes the wall-clock calls that are due; answers how many.
+    fn punctuate(&mut self) -> Result<usize, Error> {
+        let now = self.settings.clock.now();
+        let is_due = |active: &ActiveTask| {
+            active.running && active.task.wall_clock_due().is_some_and(|due| due <= now)
+        };
+        if !self.tasks.iter().any(is_due) {
+            return Ok(0);
+        }
+        self.begin()?;
+        let mut calls = 0;
+        for active in self.tasks.iter_mut().filter(|active| is_due(active)) {
+            calls += guard(|| active.punctuate())?;
+        }
+        Ok(calls)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.transactor.is_open() {
+            return Ok(());
+        }
+        self.transactor.begin()?;
+        let now = self.now();
+        self.batch = Batch { began: Some(now), last_work: now };
+        Ok(())
+    }
+
+    /// A batch closes by age, by the bytes held for its replay, or when its input has run dry.
+    fn commit_if_due(&mut self, idle: bool) -> Result<bool, Error> {
+        let Some(began) = self.batch.began else { return Ok(false) };
+        let (now, config) = (self.now(), &self.settings.config);
+        let drained = idle && now - self.batch.last_work >= config.commit_linger();
+        let old = now - began >= config.commit_interval();
+        let bytes: usize = self.tasks.iter().map(ActiveTask::retained_bytes).sum();
+        if !drained && !old && bytes < config.batch_bytes_max() {
+            return Ok(false);
+        }
+        self.commit()?;
+        Ok(true)
+    }
+
+    /// Commits the open batch, if there is one, and settles how that went.
+    pub(super) fn commit(&mut self) -> Result<(), Error> {
+        self.batch.began = None;
+        if !self.transactor.is_open() {
+            return Ok(());
+        }
+        let offsets: Vec<_> = self.tasks.iter().flat_map(ActiveTask::offsets).collect();
+        if offsets.is_empty() {
+            return self.transactor.abort();
+        }
+        match self.transactor.commit(&offsets, &self.consumer) {
+            Outcome::Committed => self.apply(),
+            Outcome::NotCommitted(error) => Err(error),
+            Outcome::NotMember(error) => {
+                tracing::warn!(%error, "batch given up");
+                self.drop_tasks();
+                Ok(())
+            }
+            Outcome::Unknown(error) => {
+                tracing::warn!(%error, "asking the group which way the batch went");
+                self.resolve(&offsets)
+            }
+        }
+    }
+
+    /// The broker has committed: stores follow.
+    fn apply(&mut self) -> Result<(), Error> {
+        self.settings.probe.reach(BatchPoint::AfterCommit);
+        self.replays = Replays::default();
+        let shared = &self.settings.shared;
+        for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
+            shared.metrics.add_drops(active.committed()?);
+            let internal = active.lanes.iter();
+            let internal =
+                internal.filter(|lane| self.settings.inputs.is_repartition(&lane.partition.topic));
+            shared.consumed(internal.map(|lane| (lane.partition.clone(), lane.committed)));
+        }
+        self.settings.probe.reach(BatchPoint::AfterApply);
+        Ok(())
+    }
+
+    /// The commit was sent and not answered: a new producer ends the old transaction one way or
+    /// the other, then the group's stable offsets say which.
+    fn resolve(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), Error> {
+        self.transactor.recreate()?;
+        if self.consumer.group().is_none() || self.consumer.assignment_lost() {
+            // The next owner reads the truth from the broker; so do we, if it is us.
+            self.drop_tasks();
+            return Ok(());
+        }
+        let partitions: Vec<TopicPartition> = offsets.iter().map(|(tp, _)| tp.clone()).collect();
+        let found = self.committed_offsets(&partitions)?;
+        let ours = offsets.iter().zip(&found);
+        let matching = ours.filter(|((_, sent), found)| found.as_ref() == Some(sent)).count();
+        if matching == offsets.len() {
+            tracing::info!("the batch was committed");
+            return self.apply();
+        }
+        if matching > 0 {
+            let message = format!(
+                "{matching} of the {} offsets of one transaction are committed, which the \
+                 protocol rules out; was a group offset changed by hand?",
+                offsets.len()
+            );
+            return Err(Error::new(ErrorKind::Transaction, message));
+        }
+        tracing::info!("the batch was not committed, it is processed again");
+        self.roll_back()
+    }
+
+    /// The group's stable offsets, asked until they are known.
+    pub(super) fn committed_offsets(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<Committed>>, Error> {
+        let deadline = self.now() + self.settings.config.task_timeout();
+        loop {
+            match self.consumer.committed(partitions, Duration::from_millis(500)) {
+                Ok(found) => return Ok(found),
+                Err(error) if error.is_passing() && self.now() < deadline => {
+                    if self.settings.shared.is_closing() {
+                        let error = error.into_error("closing while the offsets are awaited");
+                        return Err(error.recover_by(Recovery::Stop));
+                    }
+                    tracing::info!(%error, "waiting for the group's offsets to settle");
+                }
+                Err(error) => {
+                    let error = error.into_error("cannot fetch the group's offsets");
+                    return Err(error.recover_by(Recovery::Stop));
+                }
+            }
+        }
+    }
+
+    /// Does what the error asks for, or returns it.
+    fn recover(&mut self, error: Error) -> Result<(), Error> {
+        self.batch.began = None;
+        let aborted = self.transactor.abort();
+        if error.recovery() == Recovery::Stop {
+            // The error that made it stop outranks the one of the abort.
+            drop(aborted);
+            return Err(error);
+        }
+        aborted?;
+        if error.recovery() == Recovery::Rejoin {
+            tracing::warn!(%error, "the tasks are dropped");
+            self.drop_tasks();
+            return Ok(());
+        }
+        let now = self.now();
+        let since = *self.replays.first.get_or_insert(now);
+        if now - since > self.settings.config.task_timeout() {
+            return Err(error);
+        }
+        let pause = REPLAY_PAUSE_MIN.saturating_mul(1 << self.replays.count.min(10));
+        let pause = pause.min(REPLAY_PAUSE_MAX);
+        self.replays.count += 1;
+        self.replays.not_before = now + pause;
+        tracing::warn!(%error, pause_ms = pause.as_millis(), "batch aborted, it is processed again");
+        self.roll_back()
+    }
+
+    /// The batch was aborted: everything of it goes back.
+    fn roll_back(&mut self) -> Result<(), Error> {
+        assert!(!self.transactor.is_open(), "a batch is aborted before it is rolled back");
+        self.settings.probe.reach(BatchPoint::AfterAbort);
+        for active in self.tasks.iter_mut().filter(|active| active.running) {
+            guard(|| active.rolled_back())?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something may be due.
+    fn sleep(&mut self) {
+        let now = self.now();
+        let config = &self.settings.config;
+        let mut timeout = SLEEP_MAX;
+        if let Some(began) = self.batch.began {
+            let drained = self.batch.last_work + config.commit_linger();
+            let due = drained.min(began + config.commit_interval());
+            timeout = timeout.min(due.saturating_sub(now));
+        }
+        if self.replays.not_before > now {
+            timeout = timeout.min(self.replays.not_before - now);
+        }
+        let punctuations = self.tasks.iter().filter_map(|active| active.task.wall_clock_due());
+        if let Some(due) = punctuations.min() {
+            timeout = timeout.min(due.since(self.settings.clock.now()));
+        }
+        if timeout > Duration::ZERO {
+            self.settings.wake.sleep(timeout);
+        }
+    }
+
+    /// Ends the worker: the batch is finished or aborted already.
+    fn leave(mut self, clean: bool) {
+        if let Err(error) = self.transactor.abort() {
+            tracing::warn!(%error, "the last transaction could not be aborted");
+        }
+        for active in self.tasks.drain(..) {
+            if clean && active.running {
+                active.task.close();
+            }
+        }
+        self.parked.drain(..).for_each(|parked| parked.close());
+        self.restore = None;
+        // The consumer leaves before the producer goes: the next owner must not wait for it.
+        self.consumer.close();
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.settings.clock.elapsed()
+    }
+
+    pub(super) fn task_settings(&self) -> TaskSettings {
+        TaskSettings {
+            application_id: Arc::from(self.settings.config.application_id()),
+            clock: Arc::clone(&self.settings.clock),
+            on_bad_record: self.settings.config.on_bad_record(),
+        }
+    }
+
+    pub(super) fn report(&self, state: WorkerState) {
+        self.settings.shared.set_worker(self.settings.number, state);
+    }
+
+    /// An offset to begin at where the group has none.
+    pub(super) fn reset_offset(&mut self, partition: &TopicPartition) -> Result<Offset, Error> {
+        super::assignment::reset_offset(self, partition)
+    }
+}
+
+/// User code may panic: the batch is aborted like any other that failed.
+pub(super) fn guard<R>(call: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = text.unwrap_or_else(|| "no message".to_owned());
+            Err(Error::new(ErrorKind::Processing, format!("a processor panicked: {text}")))
+        }
+    }
+}

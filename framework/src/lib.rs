@@ -16,6 +16,7 @@ pub mod topology;
 
 mod broker;
 mod runtime;
+pub mod test_driver;
 
 pub use processor::{Context, Processor};
 pub use topology::{Topology, TopologyBuilder};

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::record::{RawRecord, Record};
@@ -126,6 +127,57 @@ impl Clock for SystemClock {
 
     fn elapsed(&self) -> Duration {
         self.origin.elapsed()
+    }
+}
+
+/// A clock that stands still until it is turned: time in tests and in the simulation.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use onceflow_framework::Timestamp;
+/// use onceflow_framework::time::{Clock, ManualClock};
+///
+/// let clock = ManualClock::starting_at(Timestamp::from_millis(1_000));
+/// clock.advance(Duration::from_millis(5));
+/// assert_eq!(clock.now(), Timestamp::from_millis(1_005));
+/// assert_eq!(clock.elapsed(), Duration::from_millis(5));
+/// ```
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    start: Timestamp,
+    /// Turned so far, in whole milliseconds: records know nothing finer.
+    elapsed_ms: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock that shows `start` until it is turned.
+    #[must_use]
+    pub fn starting_at(start: Timestamp) -> Self {
+        ManualClock {
+            start,
+            elapsed_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Turns the clock on; what is below a millisecond is cut off.
+    pub fn advance(&self, span: Duration) {
+        let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let turn = |elapsed: u64| Some(elapsed.saturating_add(span_ms));
+        let turned = self
+            .elapsed_ms
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, turn);
+        assert!(turned.is_ok(), "turning a clock cannot be refused");
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.start + self.elapsed()
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed_ms.load(Ordering::Relaxed))
     }
 }
 

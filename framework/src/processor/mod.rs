@@ -31,7 +31,7 @@ pub(crate) use fixed_key::FixedKeyAdapter;
 pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};
 pub(crate) use partition::partition_of_key;
 pub(crate) use punctuation::Schedules;
-pub(crate) use scope::{Collector, OutgoingRecord, StoreSlot, TaskScope, TopicId};
+pub(crate) use scope::{Collector, OutgoingRecord, StoreLog, StoreSlot, TaskScope, TopicId};
 pub(crate) use sink::{SinkNode, SinkTarget, TopicExtractor};
 pub use source::OnBadRecord;
 pub(crate) use source::{Ingest, Prepared, SourceNode};

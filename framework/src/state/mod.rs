@@ -30,6 +30,6 @@ pub use memory::MemoryStore;
 pub use store::{ByteStore, Entry, KeyRange};
 pub use timestamped::{TimestampedKeyValueStore, ValueAndTimestamp};
 
-pub(crate) use builder::StoreSpec;
+pub(crate) use builder::{StoreSerdes, StoreSpec};
 pub(crate) use changelog::Changelog;
 pub(crate) use task_store::TaskStore;

@@ -18,6 +18,7 @@ mod options;
 mod node;
 mod builder;
 mod sub_topology;
+mod partition_counts;
 mod describe;
 mod instantiate;
 
@@ -29,6 +30,7 @@ pub use builder::{NodeRef, TopologyBuilder};
 pub use options::{Consumed, OffsetReset, Produced, TopicName};
 
 pub(crate) use instantiate::{Input, TaskChain};
+pub(crate) use partition_counts::PartitionCounts;
 pub(crate) use sub_topology::SubTopology;
 
 use node::NodeSpec;
@@ -77,6 +79,12 @@ impl Topology {
     /// Every topic that a sink writes by name.
     pub(crate) fn sink_topics(&self) -> impl Iterator<Item = &TopicName> {
         self.nodes.iter().filter_map(NodeSpec::sink_topic)
+    }
+
+    /// Whether some sink takes its topic from the record: then any topic may be written.
+    pub(crate) fn extracts_topics(&self) -> bool {
+        let mut sinks = self.nodes.iter();
+        sinks.any(|node| matches!(node.kind, node::NodeKind::Sink { topic: None }))
     }
 
     /// Where the source of a topic begins when the group has no offset for it.

@@ -1,0 +1,401 @@
+//! The loop: which record is next, what a step commits, what an error takes back.
+//!
+//! ```text
+//!   topic logs ──prepare──> heads of (task, input) ──pick the earliest──> Task::process
+//!       ^                                                                     │
+//!       └────────────── commit: outputs, changelogs, repartition topics ──────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - One processed record is one transaction.
+//! - The waiting record with the lowest timestamp goes first; of two, the one whose queue was
+//!   refilled first, a queue that keeps records rejoining behind. So runs the Java driver.
+//! - A record that failed is consumed: the step after an error goes on behind it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::capture::{Capture, CapturedRecord, RawBytes};
+use crate::error::{Error, ErrorKind};
+use crate::metrics::Drops;
+use crate::processor::{Collector, Prepared, PunctuationKind, StoreSlot, TopicId};
+use crate::record::{Offset, RawRecord, TaskId};
+use crate::runtime::{Task, TaskSettings};
+use crate::time::{ManualClock, Timestamp};
+use crate::topology::Topology;
+
+/// What a driver is made of.
+pub(super) struct Setup {
+    pub(super) topology: Arc<Topology>,
+    pub(super) settings: TaskSettings,
+    pub(super) clock: Arc<ManualClock>,
+    /// Holds the topics that the tasks read.
+    pub(super) capture: Rc<Capture>,
+    /// Whether all tasks have one stream time, as in Java's driver.
+    pub(super) shared_stream_time: bool,
+}
+
+/// A running topology with its topics.
+pub(super) struct Engine {
+    pub(super) setup: Setup,
+    pub(super) drops: Drops,
+    /// In the order of their ids.
+    running: Vec<Running>,
+    /// Who reads a partition: a task and one of its inputs.
+    readers: BTreeMap<(TopicId, i32), (usize, usize)>,
+    /// Counts the refills of queues, to tell which of two came first.
+    refills: u64,
+}
+
+struct Running {
+    task: Task,
+    queues: Vec<Queue>,
+}
+
+/// An input of a task: a reader of one partition.
+#[derive(Debug, Clone)]
+struct Queue {
+    topic: TopicId,
+    /// The offset of the head, or of the record that will be.
+    next: usize,
+    /// When the head moved up; none if the queue is empty.
+    since: Option<u64>,
+    /// The head's time once it is prepared.
+    head: Option<Timestamp>,
+}
+
+impl Engine {
+    /// Makes and initialises a task for each id.
+    pub(super) fn start(setup: Setup, ids: &[TaskId]) -> Result<Self, Error> {
+        let mut engine = Engine {
+            setup,
+            drops: Drops::new(),
+            running: Vec::new(),
+            readers: BTreeMap::new(),
+            refills: 0,
+        };
+        for id in ids {
+            let task = engine.new_task(*id)?;
+            let queues = engine.queues_of(&task)?;
+            for (input, queue) in queues.iter().enumerate() {
+                let place = (engine.running.len(), input);
+                engine.readers.insert((queue.topic, id.partition), place);
+            }
+            engine.running.push(Running { task, queues });
+        }
+        (0..engine.running.len()).try_for_each(|place| engine.init(place))?;
+        Ok(engine)
+    }
+
+    fn new_task(&self, id: TaskId) -> Result<Task, Error> {
+        let collector: Rc<dyn Collector> = Rc::clone(&self.setup.capture) as _;
+        Task::new(
+            Arc::clone(&self.setup.topology),
+            id,
+            self.setup.settings.clone(),
+            collector,
+        )
+    }
+
+    fn queues_of(&self, task: &Task) -> Result<Vec<Queue>, Error> {
+        let queue = |topic: &Arc<str>| {
+            Ok(Queue {
+                topic: self.setup.capture.topic(topic)?,
+                next: 0,
+                since: None,
+                head: None,
+            })
+        };
+        task.inputs().iter().map(queue).collect()
+    }
+
+    /// What the processors write while they are initialised is committed at once.
+    fn init(&mut self, place: usize) -> Result<(), Error> {
+        let initialised = self.running[place].task.init();
+        self.end_transaction(place, initialised)
+    }
+
+    /// Appends an input record and processes all that waits.
+    pub(super) fn pipe(
+        &mut self,
+        topic: &str,
+        partition: Option<i32>,
+        record: RawBytes,
+    ) -> Result<(), Error> {
+        let Some(id) = self
+            .setup
+            .capture
+            .find(topic)
+            .filter(|id| self.is_read(*id))
+        else {
+            return Err(self.not_read(topic));
+        };
+        self.setup.capture.append(id, partition, record)?;
+        self.run()
+    }
+
+    fn is_read(&self, topic: TopicId) -> bool {
+        self.readers.keys().any(|(read, _)| *read == topic)
+    }
+
+    fn not_read(&self, topic: &str) -> Error {
+        if self.running.is_empty() {
+            return Error::new(ErrorKind::Topology, "the driver is closed");
+        }
+        let inputs = self
+            .running
+            .iter()
+            .flat_map(|running| running.task.inputs());
+        let mut inputs: Vec<&str> = inputs.map(|topic| &**topic).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        let inputs = inputs.join(", ");
+        let message = format!("no source reads topic {topic}; the sources read: {inputs}");
+        Error::new(ErrorKind::Topology, message)
+    }
+
+    /// Fires the wall-clock punctuations that are due, then processes what they made.
+    pub(super) fn punctuate(&mut self) -> Result<(), Error> {
+        for place in 0..self.running.len() {
+            let punctuated = self.running[place]
+                .task
+                .punctuate(PunctuationKind::WallClock);
+            self.end_transaction(place, punctuated.map(drop))?;
+        }
+        self.run()
+    }
+
+    /// Processes record after record until none waits.
+    fn run(&mut self) -> Result<(), Error> {
+        for place in 0..self.running.len() {
+            for input in 0..self.running[place].queues.len() {
+                self.prepare(place, input)?;
+            }
+        }
+        while let Some((place, input, timestamp)) = self.earliest() {
+            self.step(place, input, timestamp)?;
+        }
+        Ok(())
+    }
+
+    fn earliest(&self) -> Option<(usize, usize, Timestamp)> {
+        let queues = self
+            .running
+            .iter()
+            .enumerate()
+            .flat_map(|(place, running)| {
+                let queues = running.queues.iter().enumerate();
+                queues.map(move |(input, queue)| (place, input, queue))
+            });
+        let heads = queues
+            .filter_map(|(place, input, queue)| Some(((queue.head?, queue.since), place, input)));
+        let ((timestamp, _), place, input) = heads.min()?;
+        Some((place, input, timestamp))
+    }
+
+    fn step(&mut self, place: usize, input: usize, timestamp: Timestamp) -> Result<(), Error> {
+        let queue = &mut self.running[place].queues[input];
+        let offset = offset(queue.next);
+        queue.head = None;
+        queue.next += 1;
+        // Before what this step writes: a queue that keeps records is behind those that wait,
+        // and before those that this step fills.
+        queue.since = None;
+        self.rejoin(place, input);
+        self.share_stream_time();
+        let processed = self.running[place].task.process(input, offset, timestamp);
+        self.end_transaction(place, processed)?;
+        self.prepare(place, input)?;
+        self.punctuate_others(place)
+    }
+
+    /// Raises every task to the highest stream time, if it is to be shared.
+    fn share_stream_time(&self) {
+        let times = || {
+            self.running
+                .iter()
+                .map(|running| &running.task.scope().stream_time)
+        };
+        if !self.setup.shared_stream_time {
+            return;
+        }
+        if let Some(highest) = times().map(Cell::get).max() {
+            times().for_each(|time| time.set(highest));
+        }
+    }
+
+    /// A shared stream time makes punctuations due in tasks that processed nothing.
+    fn punctuate_others(&mut self, place: usize) -> Result<(), Error> {
+        if !self.setup.shared_stream_time {
+            return Ok(());
+        }
+        self.share_stream_time();
+        for other in (0..self.running.len()).filter(|other| *other != place) {
+            let punctuated = self.running[other]
+                .task
+                .punctuate(PunctuationKind::StreamTime);
+            self.end_transaction(other, punctuated.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a queue that is not empty its place in the line, unless it has one.
+    fn rejoin(&mut self, place: usize, input: usize) {
+        let waits = self.waiting(place, input).is_some();
+        let queue = &mut self.running[place].queues[input];
+        if !waits {
+            queue.since = None;
+        } else if queue.since.is_none() {
+            queue.since = Some(self.refills);
+            self.refills += 1;
+        }
+    }
+
+    /// The record at the head of a queue.
+    fn waiting(&self, place: usize, input: usize) -> Option<CapturedRecord> {
+        let running = &self.running[place];
+        let queue = &running.queues[input];
+        let partition = usize::try_from(running.task.id().partition).ok()?;
+        self.setup
+            .capture
+            .log(queue.topic)
+            .at(partition, queue.next)
+            .cloned()
+    }
+
+    /// Has the head of a queue read, passing over what is dropped.
+    fn prepare(&mut self, place: usize, input: usize) -> Result<(), Error> {
+        loop {
+            self.rejoin(place, input);
+            if self.running[place].queues[input].head.is_some() {
+                return Ok(());
+            }
+            let Some(record) = self.waiting(place, input) else {
+                return Ok(());
+            };
+            let raw = RawRecord {
+                offset: record.offset,
+                timestamp: record.timestamp,
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                headers: &record.headers,
+            };
+            let running = &mut self.running[place];
+            let prepared = running.task.prepare(input, &raw);
+            match prepared {
+                Ok(Prepared::At(timestamp)) => {
+                    running.queues[input].head = Some(timestamp);
+                    return Ok(());
+                }
+                Ok(Prepared::Dropped) => {
+                    running.queues[input].next += 1;
+                    self.end_transaction(place, Ok(()))?;
+                }
+                Err(error) => {
+                    running.queues[input].next += 1;
+                    return self.end_transaction(place, Err(error));
+                }
+            }
+        }
+    }
+
+    /// Commits what a task did, or takes it back and passes the error on.
+    fn end_transaction(&mut self, place: usize, outcome: Result<(), Error>) -> Result<(), Error> {
+        let running = &mut self.running[place];
+        if let Err(error) = outcome {
+            self.setup.capture.abort();
+            // The nodes are new after it, so no head is prepared any more.
+            running
+                .queues
+                .iter_mut()
+                .for_each(|queue| queue.head = None);
+            running.task.rolled_back()?;
+            return Err(error);
+        }
+        for (at, count) in running.task.committed()? {
+            *self.drops.entry(at).or_default() += count;
+        }
+        for written in self.setup.capture.commit() {
+            if let Some((place, input)) = self.readers.get(&written).copied() {
+                self.prepare(place, input)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every task as a crash would and starts them again: stores come back from their
+    /// changelogs, times and offsets from the last commit, all else is lost.
+    pub(super) fn restart(&mut self) -> Result<(), Error> {
+        self.setup.capture.abort();
+        let restored = self
+            .running
+            .iter()
+            .map(|running| self.restored(&running.task));
+        let restored: Vec<Task> = restored.collect::<Result<_, Error>>()?;
+        for (running, task) in self.running.iter_mut().zip(restored) {
+            running.task = task;
+            running
+                .queues
+                .iter_mut()
+                .for_each(|queue| queue.head = None);
+        }
+        (0..self.running.len()).try_for_each(|place| self.init(place))?;
+        self.run()
+    }
+
+    fn restored(&self, before: &Task) -> Result<Task, Error> {
+        let mut task = self.new_task(before.id())?;
+        let partition = usize::try_from(before.id().partition).unwrap_or(0);
+        for (changelog, store) in task.logged_stores() {
+            let log = self
+                .setup
+                .capture
+                .log(self.setup.capture.topic(&changelog)?);
+            let records = log.partition(partition);
+            store.borrow_mut().restore(records.filter_map(|record| {
+                Some((
+                    record.key.as_deref()?,
+                    record.value.as_deref(),
+                    record.timestamp,
+                ))
+            }))?;
+        }
+        let times: Vec<Timestamp> = (0..before.inputs().len())
+            .map(|input| before.partition_time(input))
+            .collect();
+        task.resume_times(&times);
+        Ok(task)
+    }
+
+    /// Closes every processor; nothing can be piped any more.
+    pub(super) fn close(&mut self) {
+        self.readers.clear();
+        self.running
+            .drain(..)
+            .for_each(|running| running.task.close());
+    }
+
+    /// A topic by name; none if it is one that a record may still name.
+    pub(super) fn written_topic(&self, name: &str) -> Result<Option<TopicId>, Error> {
+        let topic = self.setup.capture.find(name);
+        if topic.is_some() || self.setup.topology.extracts_topics() {
+            return Ok(topic);
+        }
+        let known = self.setup.capture.names().join(", ");
+        let message = format!("the topology has no topic {name}; its topics: {known}");
+        Err(Error::new(ErrorKind::Topology, message))
+    }
+
+    /// The tasks that hold a store, in the order of their ids.
+    pub(super) fn holders(&self, store: &str) -> impl Iterator<Item = (&Task, &StoreSlot)> {
+        let tasks = self.running.iter().map(|running| &running.task);
+        tasks.filter_map(move |task| Some((task, task.store(store)?)))
+    }
+}
+
+fn offset(index: usize) -> Offset {
+    Offset::new(i64::try_from(index).expect("a test fits in memory"))
+}

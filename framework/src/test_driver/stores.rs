@@ -1,0 +1,191 @@
+//! What the stores hold, read across all tasks that have a part of them.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::processor::{StoreLog, StoreSlot, TaskScope};
+use crate::state::{Changelog, KeyValueStore, StoreKind, StoreSerdes};
+use crate::state::{TimestampedKeyValueStore, ValueAndTimestamp};
+
+/// Reads a key-value store of the topology, all partitions together.
+///
+/// Made by [`TestDriver::key_value_store`](super::TestDriver::key_value_store); it survives a
+/// [`restart`](super::TestDriver::restart).
+pub struct TestKeyValueStore<K, V> {
+    parts: Parts<K, V>,
+}
+
+impl<K: 'static, V: 'static> TestKeyValueStore<K, V> {
+    pub(super) fn new(engine: Rc<RefCell<Engine>>, name: &str) -> Result<Self, Error> {
+        let parts = Parts::new(engine, name, StoreKind::KeyValue)?;
+        Ok(TestKeyValueStore { parts })
+    }
+
+    /// The value of a key, in whichever partition has it.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or the stored bytes cannot be read.
+    pub fn get(&self, key: &K) -> Result<Option<V>, Error> {
+        self.parts
+            .first(|store, log, serdes| KeyValueStore::new(store, log, serdes).get(key))
+    }
+
+    /// Every entry, partition by partition, each in the order of the serialized keys.
+    ///
+    /// # Errors
+    ///
+    /// When stored bytes cannot be read.
+    pub fn all(&self) -> Result<Vec<(K, V)>, Error> {
+        self.parts
+            .all(|store, log, serdes| KeyValueStore::new(store, log, serdes).all().collect())
+    }
+}
+
+impl<K, V> fmt::Debug for TestKeyValueStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestKeyValueStore({})", self.parts.name)
+    }
+}
+
+/// Reads a store whose values carry timestamps, all partitions together.
+///
+/// Made by [`TestDriver::timestamped_key_value_store`]; it survives a
+/// [`restart`](super::TestDriver::restart).
+///
+/// [`TestDriver::timestamped_key_value_store`]: super::TestDriver::timestamped_key_value_store
+pub struct TestTimestampedKeyValueStore<K, V> {
+    parts: Parts<K, V>,
+}
+
+impl<K: 'static, V: 'static> TestTimestampedKeyValueStore<K, V> {
+    pub(super) fn new(engine: Rc<RefCell<Engine>>, name: &str) -> Result<Self, Error> {
+        let parts = Parts::new(engine, name, StoreKind::TimestampedKeyValue)?;
+        Ok(TestTimestampedKeyValueStore { parts })
+    }
+
+    /// The value of a key and when it was set, in whichever partition has it.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or the stored bytes cannot be read.
+    pub fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        self.parts
+            .first(|store, log, serdes| TimestampedKeyValueStore::new(store, log, serdes).get(key))
+    }
+
+    /// Every entry, partition by partition, each in the order of the serialized keys.
+    ///
+    /// # Errors
+    ///
+    /// When stored bytes cannot be read.
+    pub fn all(&self) -> Result<Vec<(K, ValueAndTimestamp<V>)>, Error> {
+        self.parts.all(|store, log, serdes| {
+            TimestampedKeyValueStore::new(store, log, serdes)
+                .all()
+                .collect()
+        })
+    }
+}
+
+impl<K, V> fmt::Debug for TestTimestampedKeyValueStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestTimestampedKeyValueStore({})", self.parts.name)
+    }
+}
+
+type TaskStoreRef = Rc<RefCell<crate::state::TaskStore>>;
+
+/// The parts of a store, one a task, found anew at every call: a restart replaces them.
+struct Parts<K, V> {
+    engine: Rc<RefCell<Engine>>,
+    name: String,
+    types: std::marker::PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: 'static, V: 'static> Parts<K, V> {
+    fn new(engine: Rc<RefCell<Engine>>, name: &str, kind: StoreKind) -> Result<Self, Error> {
+        check::<K, V>(&engine.borrow(), name, kind)?;
+        Ok(Parts {
+            engine,
+            name: name.to_owned(),
+            types: std::marker::PhantomData,
+        })
+    }
+
+    fn first<R>(
+        &self,
+        read: impl Fn(TaskStoreRef, Rc<dyn Changelog>, &StoreSerdes<K, V>) -> Result<Option<R>, Error>,
+    ) -> Result<Option<R>, Error> {
+        let engine = self.engine.borrow();
+        for (task, slot) in engine.holders(&self.name) {
+            let found = read(
+                Rc::clone(&slot.store),
+                unlogged(slot, task.scope()),
+                serdes(slot),
+            )?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn all<R>(
+        &self,
+        read: impl Fn(TaskStoreRef, Rc<dyn Changelog>, &StoreSerdes<K, V>) -> Result<Vec<R>, Error>,
+    ) -> Result<Vec<R>, Error> {
+        let engine = self.engine.borrow();
+        let mut entries = Vec::new();
+        for (task, slot) in engine.holders(&self.name) {
+            let part = read(
+                Rc::clone(&slot.store),
+                unlogged(slot, task.scope()),
+                serdes(slot),
+            )?;
+            entries.extend(part);
+        }
+        Ok(entries)
+    }
+}
+
+fn check<K: 'static, V: 'static>(
+    engine: &Engine,
+    name: &str,
+    kind: StoreKind,
+) -> Result<(), Error> {
+    let message = match engine.holders(name).next() {
+        None => format!("the topology has no store {name}"),
+        Some((_, slot)) if slot.spec.kind != kind => {
+            format!(
+                "store {name} was built as {:?}, not as {kind:?}",
+                slot.spec.kind
+            )
+        }
+        Some((_, slot)) if slot.spec.serdes::<K, V>().is_none() => {
+            let (key, value) = (std::any::type_name::<K>(), std::any::type_name::<V>());
+            format!("store {name} was not built for key {key} and value {value}")
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Store, message))
+}
+
+fn serdes<K: 'static, V: 'static>(slot: &StoreSlot) -> &StoreSerdes<K, V> {
+    slot.spec
+        .serdes()
+        .expect("checked when the handle was made")
+}
+
+/// A reader writes nothing, so it needs no changelog.
+fn unlogged(slot: &StoreSlot, scope: &Rc<TaskScope>) -> Rc<dyn Changelog> {
+    Rc::new(StoreLog {
+        store: Arc::clone(&slot.spec.name),
+        scope: Rc::clone(scope),
+        topic: None,
+    })
+}

@@ -17,14 +17,19 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
+use onceflow_broker::{EmbeddedBroker, Memory};
 use rdkafka::{admin::AdminClient, client::DefaultClientContext};
 
 use crate::{apache::ApacheKafka, error::HarnessError, produce::SharedProducer};
 
 /// The environment variable that chooses the broker under test.
 pub const BROKER_VARIABLE: &str = "ONCEFLOW_TEST_BROKER";
+
+/// The longest time that the embedded broker stays paused.
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
 /// The brokers that the suite runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,7 @@ pub struct Cluster {
 
 #[derive(Debug)]
 enum Broker {
+    Embedded(EmbeddedBroker),
     Apache(ApacheKafka),
 }
 
@@ -90,9 +96,7 @@ impl Cluster {
 
     fn start_kind(kind: BrokerKind) -> Result<Self, HarnessError> {
         let broker = match kind {
-            BrokerKind::Embedded => {
-                return Err(HarnessError::Embedded("it is not written yet".to_owned()));
-            }
+            BrokerKind::Embedded => Broker::Embedded(start_embedded()?),
             BrokerKind::Apache => Broker::Apache(ApacheKafka::start()?),
         };
         Ok(Self {
@@ -106,6 +110,7 @@ impl Cluster {
     #[must_use]
     pub fn kind(&self) -> BrokerKind {
         match self.broker {
+            Broker::Embedded(_) => BrokerKind::Embedded,
             Broker::Apache(_) => BrokerKind::Apache,
         }
     }
@@ -114,13 +119,24 @@ impl Cluster {
     #[must_use]
     pub fn bootstrap_servers(&self) -> &str {
         match &self.broker {
+            Broker::Embedded(broker) => broker.bootstrap_servers(),
             Broker::Apache(kafka) => kafka.bootstrap_servers(),
+        }
+    }
+
+    /// The embedded broker itself, for faults that only it can inject; `None` on Apache Kafka.
+    #[must_use]
+    pub fn embedded(&self) -> Option<&EmbeddedBroker> {
+        match &self.broker {
+            Broker::Embedded(broker) => Some(broker),
+            Broker::Apache(_) => None,
         }
     }
 
     /// Ends the broker at once, as a machine dies: nothing is said to clients.
     pub fn kill(&self) {
         match &self.broker {
+            Broker::Embedded(broker) => broker.kill(),
             Broker::Apache(kafka) => kafka.kill(),
         }
     }
@@ -131,15 +147,18 @@ impl Cluster {
     ///
     /// When it does not serve again.
     pub fn restart(&self) {
-        let restarted = match &self.broker {
-            Broker::Apache(kafka) => kafka.restart(),
-        };
-        restarted.unwrap_or_else(|error| panic!("the broker is not back: {error}"));
+        match &self.broker {
+            Broker::Embedded(broker) => broker.restart(Memory::Kept),
+            Broker::Apache(kafka) => kafka
+                .restart()
+                .unwrap_or_else(|error| panic!("the broker is not back: {error}")),
+        }
     }
 
     /// Stops the broker where it stands: connections stay open, nothing is answered.
     pub fn pause(&self) {
         match &self.broker {
+            Broker::Embedded(broker) => broker.faults().hang(PAUSE_MAX),
             Broker::Apache(kafka) => kafka.pause(),
         }
     }
@@ -147,6 +166,7 @@ impl Cluster {
     /// Lets a paused broker go on.
     pub fn resume(&self) {
         match &self.broker {
+            Broker::Embedded(broker) => broker.faults().hang(Duration::ZERO),
             Broker::Apache(kafka) => kafka.resume(),
         }
     }
@@ -158,6 +178,15 @@ impl fmt::Debug for Cluster {
             .field("broker", &self.broker)
             .finish_non_exhaustive()
     }
+}
+
+/// The embedded broker with the settings that differ from Kafka's defaults for Apache Kafka too.
+fn start_embedded() -> Result<EmbeddedBroker, HarnessError> {
+    let broker = EmbeddedBroker::builder()
+        .auto_create_topics(false)
+        .transaction_sweep_interval(Duration::from_millis(500))
+        .start()?;
+    Ok(broker)
 }
 
 /// A name no other test of this process or of one running beside it uses.

@@ -80,8 +80,8 @@ pub enum HarnessError {
         source: io::Error,
     },
     /// The embedded broker did not start.
-    #[error("the embedded broker did not start: {0}")]
-    Embedded(String),
+    #[error(transparent)]
+    Embedded(#[from] onceflow_broker::Error),
 }
 
 impl HarnessError {

@@ -41,7 +41,14 @@ impl Lane {
         committed: Offset,
     ) -> Self {
         let queue = RecordQueue::default();
-        Lane { partition, fetch_index, input, queue, committed, head_time: None }
+        Lane {
+            partition,
+            fetch_index,
+            input,
+            queue,
+            committed,
+            head_time: None,
+        }
     }
 
     /// Where consumption goes on after the open batch.
@@ -73,7 +80,13 @@ pub(crate) struct ActiveTask {
 
 impl ActiveTask {
     pub(crate) fn new(task: Task, lanes: Vec<Lane>, batch: i64) -> Self {
-        ActiveTask { task, lanes, running: false, batch, touched: false }
+        ActiveTask {
+            task,
+            lanes,
+            running: false,
+            batch,
+            touched: false,
+        }
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -101,7 +114,9 @@ impl ActiveTask {
         let mut best: Option<(Timestamp, usize)> = None;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if lane.head_time.is_none() {
-                let Some(raw) = lane.queue.head() else { continue };
+                let Some(raw) = lane.queue.head() else {
+                    continue;
+                };
                 match self.task.prepare(lane.input, &raw)? {
                     Prepared::At(timestamp) => lane.head_time = Some(timestamp),
                     Prepared::Dropped => {
@@ -111,7 +126,9 @@ impl ActiveTask {
                     }
                 }
             }
-            let Some(timestamp) = lane.head_time else { continue };
+            let Some(timestamp) = lane.head_time else {
+                continue;
+            };
             if best.is_none_or(|(lowest, _)| timestamp < lowest) {
                 best = Some((timestamp, index));
             }
@@ -133,7 +150,10 @@ impl ActiveTask {
 
     /// Bytes held for a replay of the open batch.
     pub(crate) fn retained_bytes(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.queue.retained_bytes()).sum()
+        self.lanes
+            .iter()
+            .map(|lane| lane.queue.retained_bytes())
+            .sum()
     }
 
     pub(crate) fn is_touched(&self) -> bool {
@@ -146,7 +166,13 @@ impl ActiveTask {
         touched.map(|lane| {
             let partition_time = self.task.partition_time(lane.input);
             let metadata = OffsetMetadata::new(partition_time, self.batch + 1).encode();
-            (lane.partition.clone(), Committed { offset: lane.resume_at(), metadata })
+            (
+                lane.partition.clone(),
+                Committed {
+                    offset: lane.resume_at(),
+                    metadata,
+                },
+            )
         })
     }
 
@@ -179,9 +205,21 @@ impl ActiveTask {
 
     /// What is worth keeping when the partitions are taken away: the task and where it stood.
     pub(crate) fn park(self) -> ParkedTask {
-        assert!(!self.touched, "a batch is committed or aborted before its task is parked");
-        let positions = self.lanes.iter().map(|l| (l.partition.clone(), l.committed)).collect();
-        ParkedTask { task: self.task, running: self.running, positions, batch: self.batch }
+        assert!(
+            !self.touched,
+            "a batch is committed or aborted before its task is parked"
+        );
+        let positions = self
+            .lanes
+            .iter()
+            .map(|l| (l.partition.clone(), l.committed))
+            .collect();
+        ParkedTask {
+            task: self.task,
+            running: self.running,
+            positions,
+            batch: self.batch,
+        }
     }
 }
 
@@ -218,7 +256,16 @@ impl ParkedTask {
 
 impl std::fmt::Debug for ActiveTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let topics: Vec<&Arc<str>> = self.lanes.iter().map(|lane| &lane.partition.topic).collect();
-        write!(f, "ActiveTask({}, {topics:?}, running: {})", self.id(), self.running)
+        let topics: Vec<&Arc<str>> = self
+            .lanes
+            .iter()
+            .map(|lane| &lane.partition.topic)
+            .collect();
+        write!(
+            f,
+            "ActiveTask({}, {topics:?}, running: {})",
+            self.id(),
+            self.running
+        )
     }
 }

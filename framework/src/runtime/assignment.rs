@@ -35,14 +35,22 @@ struct Standing {
 impl<C: Cluster> Worker<C> {
     /// The group gave partitions: makes or resumes their tasks and starts reading.
     pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        assert!(self.tasks.is_empty(), "what was assigned before was revoked");
+        assert!(
+            self.tasks.is_empty(),
+            "what was assigned before was revoked"
+        );
         self.report(WorkerState::Rebalancing);
         let tasks = self.complete_tasks(partitions)?;
         let standings = self.standings(partitions)?;
-        let starts: Vec<(TopicPartition, Offset)> =
-            partitions.iter().map(|p| (p.clone(), standings[p].offset)).collect();
-        let mut parked: BTreeMap<TaskId, ParkedTask> =
-            self.parked.drain(..).map(|parked| (parked.id(), parked)).collect();
+        let starts: Vec<(TopicPartition, Offset)> = partitions
+            .iter()
+            .map(|p| (p.clone(), standings[p].offset))
+            .collect();
+        let mut parked: BTreeMap<TaskId, ParkedTask> = self
+            .parked
+            .drain(..)
+            .map(|parked| (parked.id(), parked))
+            .collect();
         let mut restoring = Vec::new();
         for id in tasks {
             let mut active = self.make_task(id, &standings, parked.remove(&id))?;
@@ -110,7 +118,14 @@ impl<C: Cluster> Worker<C> {
                 Some(Committed { offset, metadata }) => (offset, OffsetMetadata::decode(&metadata)),
                 None => (self.reset_offset(partition)?, OffsetMetadata::none()),
             };
-            standings.insert(partition.clone(), Standing { fetch_index, offset, metadata });
+            standings.insert(
+                partition.clone(),
+                Standing {
+                    fetch_index,
+                    offset,
+                    metadata,
+                },
+            );
         }
         Ok(standings)
     }
@@ -128,19 +143,35 @@ impl<C: Cluster> Worker<C> {
             .partitions_of(id)
             .filter_map(|partition| Some((partition.clone(), standings.get(&partition)?)))
             .collect();
-        let batch = own.values().map(|standing| standing.metadata.batch()).max().unwrap_or(0);
-        let positions = own.iter().map(|(tp, standing)| (tp.clone(), standing.offset)).collect();
+        let batch = own
+            .values()
+            .map(|standing| standing.metadata.batch())
+            .max()
+            .unwrap_or(0);
+        let positions = own
+            .iter()
+            .map(|(tp, standing)| (tp.clone(), standing.offset))
+            .collect();
         let resumed = parked.and_then(|parked| parked.resume(&positions, batch));
         let running = resumed.is_some();
         let task = match resumed {
             Some(task) => task,
             None => self.new_task(id, &own)?,
         };
-        let lanes = task.inputs().iter().enumerate().filter_map(|(input, topic)| {
-            let partition = TopicPartition::new(Arc::clone(topic), id.partition);
-            let standing = own.get(&partition)?;
-            Some(Lane::new(partition, standing.fetch_index, input, standing.offset))
-        });
+        let lanes = task
+            .inputs()
+            .iter()
+            .enumerate()
+            .filter_map(|(input, topic)| {
+                let partition = TopicPartition::new(Arc::clone(topic), id.partition);
+                let standing = own.get(&partition)?;
+                Some(Lane::new(
+                    partition,
+                    standing.fetch_index,
+                    input,
+                    standing.offset,
+                ))
+            });
         let lanes = lanes.collect();
         let mut active = ActiveTask::new(task, lanes, batch);
         active.running = running;
@@ -157,7 +188,8 @@ impl<C: Cluster> Worker<C> {
         let mut task = Task::new(topology, id, self.task_settings(), collector)?;
         let times = task.inputs().iter().map(|topic| {
             let partition = TopicPartition::new(Arc::clone(topic), id.partition);
-            own.get(&partition).map_or(Timestamp::NONE, |s| s.metadata.partition_time)
+            own.get(&partition)
+                .map_or(Timestamp::NONE, |s| s.metadata.partition_time)
         });
         let times: Vec<Timestamp> = times.collect();
         task.resume_times(&times);
@@ -178,7 +210,9 @@ impl<C: Cluster> Worker<C> {
                 self.drop_tasks();
             }
         }
-        self.consumer.unassign().map_err(|error| error.into_error("cannot stop reading"))
+        self.consumer
+            .unassign()
+            .map_err(|error| error.into_error("cannot stop reading"))
     }
 
     fn park_tasks(&mut self) {
@@ -200,9 +234,15 @@ impl<C: Cluster> Worker<C> {
 
     /// Goes one step on with the restore; answers whether one is under way.
     pub(super) fn restore_step(&mut self) -> Result<bool, Error> {
-        let Some(restore) = self.restore.as_mut() else { return Ok(false) };
+        let Some(restore) = self.restore.as_mut() else {
+            return Ok(false);
+        };
         let done = restore.step()?;
-        for active in self.tasks.iter_mut().filter(|active| done.contains(&active.id())) {
+        for active in self
+            .tasks
+            .iter_mut()
+            .filter(|active| done.contains(&active.id()))
+        {
             start(active)?;
         }
         if restore.is_done() {
@@ -258,7 +298,9 @@ pub(super) fn reset_offset<C: Cluster>(
     }
     let deadline = worker.now() + worker.settings.config.task_timeout();
     loop {
-        let found = worker.consumer.reset_offset(partition, reset, Duration::from_secs(1));
+        let found = worker
+            .consumer
+            .reset_offset(partition, reset, Duration::from_secs(1));
         match found {
             Ok(offset) => return Ok(offset),
             Err(error) if error.is_passing() && worker.now() < deadline => {}

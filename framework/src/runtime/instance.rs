@@ -35,7 +35,10 @@ pub(crate) fn claim_instance(
     application_id: &str,
 ) -> Result<Instance, Error> {
     if let Some(name) = configured {
-        return Ok(Instance { name: Arc::from(name), _lock: None });
+        return Ok(Instance {
+            name: Arc::from(name),
+            _lock: None,
+        });
     }
     let directory = state_dir.join(application_id);
     let cannot = |error: std::io::Error| {
@@ -60,8 +63,12 @@ pub(crate) fn claim_instance(
 
 /// Locks one name; none if another process has it.
 fn claim(path: &Path) -> std::io::Result<Option<Instance>> {
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -82,7 +89,10 @@ fn claim(path: &Path) -> std::io::Result<Option<Instance>> {
         }
     };
     let name = Arc::from(name.hyphenated().to_string());
-    Ok(Some(Instance { name, _lock: Some(file) }))
+    Ok(Some(Instance {
+        name,
+        _lock: Some(file),
+    }))
 }
 
 #[cfg(test)]

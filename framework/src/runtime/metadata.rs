@@ -30,12 +30,18 @@ pub(crate) struct OffsetMetadata {
 impl OffsetMetadata {
     /// What nothing committed means.
     pub(crate) const fn none() -> Self {
-        OffsetMetadata { partition_time: Timestamp::NONE, entries: BTreeMap::new() }
+        OffsetMetadata {
+            partition_time: Timestamp::NONE,
+            entries: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn new(partition_time: Timestamp, batch: i64) -> Self {
         let entries = BTreeMap::from([(BATCH_KEY.to_owned(), batch)]);
-        OffsetMetadata { partition_time, entries }
+        OffsetMetadata {
+            partition_time,
+            entries,
+        }
     }
 
     /// The number of the batch that committed it; 0 before the first of ours.
@@ -86,12 +92,18 @@ fn read(bytes: &[u8]) -> Option<OffsetMetadata> {
             (key_length, rest) = read_u32(rest)?;
             let (key, after) = rest.split_at_checked(usize::try_from(key_length).ok()?)?;
             let (value, after) = after.split_first_chunk::<8>()?;
-            entries.insert(std::str::from_utf8(key).ok()?.to_owned(), i64::from_be_bytes(*value));
+            entries.insert(
+                std::str::from_utf8(key).ok()?.to_owned(),
+                i64::from_be_bytes(*value),
+            );
             rest = after;
         }
     }
     let partition_time = Timestamp::from_millis(i64::from_be_bytes(*time));
-    rest.is_empty().then_some(OffsetMetadata { partition_time, entries })
+    rest.is_empty().then_some(OffsetMetadata {
+        partition_time,
+        entries,
+    })
 }
 
 fn read_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
@@ -123,7 +135,10 @@ mod tests {
     #[test]
     fn a_version_without_entries_is_read() {
         let text = STANDARD.encode([&[1u8][..], &7i64.to_be_bytes()].concat());
-        assert_eq!(OffsetMetadata::decode(&text).partition_time, Timestamp::from_millis(7));
+        assert_eq!(
+            OffsetMetadata::decode(&text).partition_time,
+            Timestamp::from_millis(7)
+        );
     }
 
     proptest! {

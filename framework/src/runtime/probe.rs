@@ -45,6 +45,10 @@ impl Probe {
 
 impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Probe({})", if self.0.is_some() { "set" } else { "none" })
+        write!(
+            f,
+            "Probe({})",
+            if self.0.is_some() { "set" } else { "none" }
+        )
     }
 }

@@ -46,8 +46,16 @@ struct RestoreLane {
 
 impl<R: ChangelogReader> Restore<R> {
     pub(crate) fn new(reader: R, stores: Vec<Restoring>) -> Self {
-        let lane = |restoring| RestoreLane { restoring, end: None, done: false };
-        Restore { reader, lanes: stores.into_iter().map(lane).collect(), records: 0 }
+        let lane = |restoring| RestoreLane {
+            restoring,
+            end: None,
+            done: false,
+        };
+        Restore {
+            reader,
+            lanes: stores.into_iter().map(lane).collect(),
+            records: 0,
+        }
     }
 
     /// Goes one step on; answers the tasks that are done with it.
@@ -62,12 +70,14 @@ impl<R: ChangelogReader> Restore<R> {
         let unfinished = self.unfinished();
         let (reader, lanes) = (&mut self.reader, &mut self.lanes);
         if lanes.iter().any(|lane| !lane.done) {
-            self.records += reader.read(STEP_WAIT, STEP_RECORDS_MAX, &mut |chunk| {
-                take(lanes, chunk)
-            })? as u64;
+            self.records +=
+                reader.read(STEP_WAIT, STEP_RECORDS_MAX, &mut |chunk| take(lanes, chunk))? as u64;
         }
         let still = self.unfinished();
-        Ok(unfinished.into_iter().filter(|task| !still.contains(task)).collect())
+        Ok(unfinished
+            .into_iter()
+            .filter(|task| !still.contains(task))
+            .collect())
     }
 
     /// Whether every store is restored.
@@ -82,9 +92,15 @@ impl<R: ChangelogReader> Restore<R> {
 
     /// Asks where the changelogs end; answers false if the broker did not say yet.
     fn find_ends(&mut self) -> Result<bool, Error> {
-        let partitions: Vec<TopicPartition> =
-            self.lanes.iter().map(|lane| lane.restoring.changelog.clone()).collect();
-        let marks = match self.reader.watermarks(&partitions, Duration::from_millis(500)) {
+        let partitions: Vec<TopicPartition> = self
+            .lanes
+            .iter()
+            .map(|lane| lane.restoring.changelog.clone())
+            .collect();
+        let marks = match self
+            .reader
+            .watermarks(&partitions, Duration::from_millis(500))
+        {
             Ok(marks) => marks,
             Err(error) if error.is_passing() => return Ok(false),
             Err(error) => return Err(cannot_restore(&partitions, error)),
@@ -95,13 +111,19 @@ impl<R: ChangelogReader> Restore<R> {
             lane.done = low >= high;
             starts.push((lane.restoring.changelog.clone(), low));
         }
-        self.reader.assign(&starts).map_err(|error| cannot_restore(&partitions, error))?;
+        self.reader
+            .assign(&starts)
+            .map_err(|error| cannot_restore(&partitions, error))?;
         Ok(true)
     }
 
     fn unfinished(&self) -> Vec<TaskId> {
-        let mut tasks: Vec<TaskId> =
-            self.lanes.iter().filter(|lane| !lane.done).map(|lane| lane.restoring.task).collect();
+        let mut tasks: Vec<TaskId> = self
+            .lanes
+            .iter()
+            .filter(|lane| !lane.done)
+            .map(|lane| lane.restoring.task)
+            .collect();
         tasks.dedup();
         tasks
     }

@@ -86,7 +86,11 @@ struct Inner {
 impl Shared {
     pub(crate) fn new() -> Self {
         let (state, _) = watch::channel(State::Created);
-        Shared { metrics: Metrics::default(), state, inner: Mutex::default() }
+        Shared {
+            metrics: Metrics::default(),
+            state,
+            inner: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -160,12 +164,20 @@ impl Shared {
     }
 
     pub(crate) fn take_consumed(&self) -> Vec<(TopicPartition, Offset)> {
-        std::mem::take(&mut self.lock().consumed).into_iter().collect()
+        std::mem::take(&mut self.lock().consumed)
+            .into_iter()
+            .collect()
     }
 
     fn publish(&self, inner: &Inner) {
-        let ended = inner.workers.iter().all(|worker| *worker == WorkerState::Ended);
-        let running = inner.workers.iter().all(|worker| *worker == WorkerState::Running);
+        let ended = inner
+            .workers
+            .iter()
+            .all(|worker| *worker == WorkerState::Ended);
+        let running = inner
+            .workers
+            .iter()
+            .all(|worker| *worker == WorkerState::Running);
         let next = match (inner.failure.is_some(), inner.closing) {
             (true, _) if ended => State::Error,
             (true, _) => State::PendingError,

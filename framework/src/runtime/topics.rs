@@ -41,14 +41,20 @@ impl Inputs {
     /// The task that a partition belongs to.
     pub(crate) fn task_of(&self, partition: &TopicPartition) -> Option<TaskId> {
         let (sub_topology, _) = self.topics.get(&partition.topic)?;
-        Some(TaskId { sub_topology: *sub_topology, partition: partition.partition })
+        Some(TaskId {
+            sub_topology: *sub_topology,
+            partition: partition.partition,
+        })
     }
 
     /// The partitions that a task reads.
     pub(crate) fn partitions_of(&self, task: TaskId) -> impl Iterator<Item = TopicPartition> + '_ {
-        let of_task = self.topics.iter().filter(move |(_, (sub_topology, count))| {
-            *sub_topology == task.sub_topology && task.partition < *count
-        });
+        let of_task = self
+            .topics
+            .iter()
+            .filter(move |(_, (sub_topology, count))| {
+                *sub_topology == task.sub_topology && task.partition < *count
+            });
         of_task.map(move |(topic, _)| TopicPartition::new(Arc::clone(topic), task.partition))
     }
 
@@ -69,13 +75,21 @@ pub(crate) fn prepare<C: Cluster>(
     config: &Config,
     clock: &dyn Clock,
 ) -> Result<Inputs, Error> {
-    let setup = Setup { cluster, topology, config, clock };
+    let setup = Setup {
+        cluster,
+        topology,
+        config,
+        clock,
+    };
     let existing = setup.existing_topics()?;
     let counts = topology.partition_counts(|topic| existing.get(topic).copied())?;
     setup.check_stateful(&counts)?;
     setup.create_internal(&counts)?;
     let application_id = config.application_id();
-    let mut inputs = Inputs { topics: BTreeMap::new(), repartition: BTreeSet::new() };
+    let mut inputs = Inputs {
+        topics: BTreeMap::new(),
+        repartition: BTreeSet::new(),
+    };
     for (number, part) in (0u32..).zip(topology.sub_topologies()) {
         for topic in &part.source_topics {
             let name = topic.resolve(application_id);
@@ -98,14 +112,22 @@ struct Setup<'a, C> {
 impl<C: Cluster> Setup<'_, C> {
     /// The users' topics, all of which must exist.
     fn existing_topics(&self) -> Result<BTreeMap<Arc<str>, i32>, Error> {
-        let sources = self.topology.sub_topologies().iter().flat_map(|part| &part.source_topics);
+        let sources = self
+            .topology
+            .sub_topologies()
+            .iter()
+            .flat_map(|part| &part.source_topics);
         let named: BTreeSet<&TopicName> = sources.chain(self.topology.sink_topics()).collect();
         let external = named.into_iter().filter(|topic| !topic.is_internal());
-        let names: Vec<Arc<str>> =
-            external.map(|topic| topic.resolve(self.config.application_id())).collect();
+        let names: Vec<Arc<str>> = external
+            .map(|topic| topic.resolve(self.config.application_id()))
+            .collect();
         let found = self.look_up(&names)?;
-        let missing: Vec<&str> =
-            names.iter().filter(|name| !found.contains_key(*name)).map(|name| &**name).collect();
+        let missing: Vec<&str> = names
+            .iter()
+            .filter(|name| !found.contains_key(*name))
+            .map(|name| &**name)
+            .collect();
         if missing.is_empty() {
             return Ok(found);
         }
@@ -118,7 +140,9 @@ impl<C: Cluster> Setup<'_, C> {
     }
 
     fn look_up(&self, names: &[Arc<str>]) -> Result<BTreeMap<Arc<str>, i32>, Error> {
-        self.insist("look up topics", || self.cluster.partition_counts(names, CALL_SLICE))
+        self.insist("look up topics", || {
+            self.cluster.partition_counts(names, CALL_SLICE)
+        })
     }
 
     /// Calls again while brokers do not answer, up to the start-up limit.
@@ -152,7 +176,12 @@ impl<C: Cluster> Setup<'_, C> {
 
     /// Tasks with state need all their inputs in one place, which equal counts guarantee.
     fn check_stateful(&self, counts: &BTreeMap<TopicName, i32>) -> Result<(), Error> {
-        for part in self.topology.sub_topologies().iter().filter(|part| !part.stores.is_empty()) {
+        for part in self
+            .topology
+            .sub_topologies()
+            .iter()
+            .filter(|part| !part.stores.is_empty())
+        {
             let mut topics = part.source_topics.iter();
             let Some(first) = topics.next() else { continue };
             if let Some(other) = topics.find(|topic| counts[*topic] != counts[first]) {
@@ -169,10 +198,16 @@ impl<C: Cluster> Setup<'_, C> {
 
     /// Creates the repartition and changelog topics that are missing, checks those that are not.
     fn create_internal(&self, counts: &BTreeMap<TopicName, i32>) -> Result<(), Error> {
-        let wanted: Vec<NewTopic> =
-            self.repartition_topics(counts).chain(self.changelogs(counts)).collect();
+        let wanted: Vec<NewTopic> = self
+            .repartition_topics(counts)
+            .chain(self.changelogs(counts))
+            .collect();
         let names: Vec<Arc<str>> = wanted.iter().map(|topic| Arc::clone(&topic.name)).collect();
-        let existing = if names.is_empty() { BTreeMap::new() } else { self.look_up(&names)? };
+        let existing = if names.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.look_up(&names)?
+        };
         for topic in &wanted {
             match existing.get(&topic.name) {
                 Some(have) if *have != topic.partitions => {
@@ -181,8 +216,10 @@ impl<C: Cluster> Setup<'_, C> {
                 _ => {}
             }
         }
-        let missing: Vec<NewTopic> =
-            wanted.into_iter().filter(|topic| !existing.contains_key(&topic.name)).collect();
+        let missing: Vec<NewTopic> = wanted
+            .into_iter()
+            .filter(|topic| !existing.contains_key(&topic.name))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -190,7 +227,8 @@ impl<C: Cluster> Setup<'_, C> {
             tracing::info!(topic = %topic.name, partitions = topic.partitions, "creating topic");
         }
         self.insist("create the internal topics", || {
-            self.cluster.create_topics(&missing, self.config.startup_timeout())
+            self.cluster
+                .create_topics(&missing, self.config.startup_timeout())
         })
     }
 
@@ -206,14 +244,23 @@ impl<C: Cluster> Setup<'_, C> {
                 ("segment.bytes", "52428800"),
                 ("message.timestamp.type", "CreateTime"),
             ];
-            self.new_topic(topic.resolve(self.config.application_id()), *count, config.into_iter())
+            self.new_topic(
+                topic.resolve(self.config.application_id()),
+                *count,
+                config.into_iter(),
+            )
         })
     }
 
     fn changelogs(&self, counts: &BTreeMap<TopicName, i32>) -> impl Iterator<Item = NewTopic> {
         let parts = self.topology.sub_topologies().iter();
         parts.flat_map(move |part| {
-            let tasks = part.source_topics.iter().map(|topic| counts[topic]).max().unwrap_or(0);
+            let tasks = part
+                .source_topics
+                .iter()
+                .map(|topic| counts[topic])
+                .max()
+                .unwrap_or(0);
             let stores = part.stores.iter().map(|name| self.topology.store(name));
             stores.filter_map(move |store| self.changelog(store, tasks))
         })
@@ -221,8 +268,14 @@ impl<C: Cluster> Setup<'_, C> {
 
     fn changelog(&self, store: &StoreSpec, tasks: i32) -> Option<NewTopic> {
         let name = store.changelog_topic(self.config.application_id())?;
-        let defaults = [("cleanup.policy", "compact"), ("message.timestamp.type", "CreateTime")];
-        let own = store.changelog_config.iter().map(|(name, value)| (&**name, &**value));
+        let defaults = [
+            ("cleanup.policy", "compact"),
+            ("message.timestamp.type", "CreateTime"),
+        ];
+        let own = store
+            .changelog_config
+            .iter()
+            .map(|(name, value)| (&**name, &**value));
         Some(self.new_topic(name, tasks, defaults.into_iter().chain(own)))
     }
 
@@ -232,8 +285,15 @@ impl<C: Cluster> Setup<'_, C> {
         partitions: i32,
         config: impl Iterator<Item = (&'c str, &'c str)>,
     ) -> NewTopic {
-        let config = config.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        NewTopic { name, partitions, replication_factor: self.config.replication_factor(), config }
+        let config = config
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        NewTopic {
+            name,
+            partitions,
+            replication_factor: self.config.replication_factor(),
+            config,
+        }
     }
 }
 

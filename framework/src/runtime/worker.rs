@@ -107,8 +107,10 @@ impl<C: Cluster> Worker<C> {
         let (config, clock) = (&settings.config, &settings.clock);
         let member = format!("{}-{}", settings.instance, settings.number);
         let transactional_id = format!("{}-{member}", config.application_id());
-        let limits =
-            Limits { transaction: config.transaction_timeout(), init: config.task_timeout() };
+        let limits = Limits {
+            transaction: config.transaction_timeout(),
+            init: config.task_timeout(),
+        };
         let transactor = Transactor::new(
             Arc::clone(&settings.cluster),
             transactional_id,
@@ -186,7 +188,8 @@ impl<C: Cluster> Worker<C> {
                     continue;
                 }
                 let fetched =
-                    self.consumer.fetch(lane.fetch_index, FETCH_RECORDS_MAX, &mut lane.queue);
+                    self.consumer
+                        .fetch(lane.fetch_index, FETCH_RECORDS_MAX, &mut lane.queue);
                 fetched.map_err(|e| e.into_error(format!("cannot read {}", lane.partition)))?;
             }
         }
@@ -248,13 +251,18 @@ impl<C: Cluster> Worker<C> {
         }
         self.transactor.begin()?;
         let now = self.now();
-        self.batch = Batch { began: Some(now), last_work: now };
+        self.batch = Batch {
+            began: Some(now),
+            last_work: now,
+        };
         Ok(())
     }
 
     /// A batch closes by age, by the bytes held for its replay, or when its input has run dry.
     fn commit_if_due(&mut self, idle: bool) -> Result<bool, Error> {
-        let Some(began) = self.batch.began else { return Ok(false) };
+        let Some(began) = self.batch.began else {
+            return Ok(false);
+        };
         let (now, config) = (self.now(), &self.settings.config);
         let drained = idle && now - self.batch.last_work >= config.commit_linger();
         let old = now - began >= config.commit_interval();
@@ -319,7 +327,9 @@ impl<C: Cluster> Worker<C> {
         let partitions: Vec<TopicPartition> = offsets.iter().map(|(tp, _)| tp.clone()).collect();
         let found = self.committed_offsets(&partitions)?;
         let ours = offsets.iter().zip(&found);
-        let matching = ours.filter(|((_, sent), found)| found.as_ref() == Some(sent)).count();
+        let matching = ours
+            .filter(|((_, sent), found)| found.as_ref() == Some(sent))
+            .count();
         if matching == offsets.len() {
             tracing::info!("the batch was committed");
             return self.apply();
@@ -343,7 +353,10 @@ impl<C: Cluster> Worker<C> {
     ) -> Result<Vec<Option<Committed>>, Error> {
         let deadline = self.now() + self.settings.config.task_timeout();
         loop {
-            match self.consumer.committed(partitions, Duration::from_millis(500)) {
+            match self
+                .consumer
+                .committed(partitions, Duration::from_millis(500))
+            {
                 Ok(found) => return Ok(found),
                 Err(error) if error.is_passing() && self.now() < deadline => {
                     if self.settings.shared.is_closing() {
@@ -390,7 +403,10 @@ impl<C: Cluster> Worker<C> {
 
     /// The batch was aborted: everything of it goes back.
     fn roll_back(&mut self) -> Result<(), Error> {
-        assert!(!self.transactor.is_open(), "a batch is aborted before it is rolled back");
+        assert!(
+            !self.transactor.is_open(),
+            "a batch is aborted before it is rolled back"
+        );
         self.settings.probe.reach(BatchPoint::AfterAbort);
         for active in self.tasks.iter_mut().filter(|active| active.running) {
             guard(|| active.rolled_back())?;
@@ -411,7 +427,10 @@ impl<C: Cluster> Worker<C> {
         if self.replays.not_before > now {
             timeout = timeout.min(self.replays.not_before - now);
         }
-        let punctuations = self.tasks.iter().filter_map(|active| active.task.wall_clock_due());
+        let punctuations = self
+            .tasks
+            .iter()
+            .filter_map(|active| active.task.wall_clock_due());
         if let Some(due) = punctuations.min() {
             timeout = timeout.min(due.since(self.settings.clock.now()));
         }
@@ -466,7 +485,10 @@ pub(super) fn guard<R>(call: impl FnOnce() -> Result<R, Error>) -> Result<R, Err
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             let text = text.unwrap_or_else(|| "no message".to_owned());
-            Err(Error::new(ErrorKind::Processing, format!("a processor panicked: {text}")))
+            Err(Error::new(
+                ErrorKind::Processing,
+                format!("a processor panicked: {text}"),
+            ))
         }
     }
 }

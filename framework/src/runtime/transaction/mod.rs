@@ -23,13 +23,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::probe::{BatchPoint, Probe};
-use crate::broker::{
-    BrokerError, Cluster, Committed, GroupConsumer, Producer, Verdict, Wake,
-};
+use crate::broker::{BrokerError, Cluster, Committed, GroupConsumer, Producer, Verdict, Wake};
 use crate::error::{Error, ErrorKind, Recovery};
 use crate::processor::{Collector, OutgoingRecord, TopicId};
 use crate::record::TopicPartition;
+use crate::runtime::probe::{BatchPoint, Probe};
 use crate::time::Clock;
 
 /// How long one call may block before the worker looks around again.
@@ -118,7 +116,14 @@ impl<C: Cluster> Transactor<C> {
             first_refusal: None,
             pause: Wake::default(),
         });
-        let transactor = Transactor { cluster, transactional_id, clock, limits, probe, inner };
+        let transactor = Transactor {
+            cluster,
+            transactional_id,
+            clock,
+            limits,
+            probe,
+            inner,
+        };
         transactor.recreate()?;
         Ok(transactor)
     }
@@ -133,6 +138,7 @@ impl<C: Cluster> Transactor<C> {
         assert!(!inner.open, "one open transaction at a time");
         if let Err(error) = inner.producer().begin() {
             inner.unclean = true;
+            drop(inner);
             return Err(self.blame("cannot begin a transaction", error));
         }
         inner.open = true;
@@ -157,7 +163,10 @@ impl<C: Cluster> Transactor<C> {
         consumer: &C::Consumer,
     ) -> Outcome {
         assert!(self.is_open(), "only an open transaction can be committed");
-        assert!(!offsets.is_empty(), "a batch has consumed something, or says where it is");
+        assert!(
+            !offsets.is_empty(),
+            "a batch has consumed something, or says where it is"
+        );
         self.probe.reach(BatchPoint::BeforeSendOffsets);
         let deadline = self.clock.elapsed() + self.limits.transaction;
         if let Err(outcome) = self.send_offsets(offsets, consumer, deadline) {
@@ -266,15 +275,18 @@ impl<C: Cluster> Transactor<C> {
     /// Commit only says that records are missing: the delivery report says why.
     fn reason(&self, error: BrokerError) -> Error {
         self.has_delivery_error();
-        match self.inner.borrow_mut().first_refusal.take() {
-            Some(refusal) => {
-                let stop = refusal.verdict == Verdict::Refused;
-                let recovery = if stop { Recovery::Stop } else { Recovery::Replay };
-                let message = format!("an output record was refused: {refusal}");
-                Error::new(ErrorKind::Production, message).recover_by(recovery)
-            }
-            None => self.blame("the transaction cannot commit", error),
-        }
+        let refusal = self.inner.borrow_mut().first_refusal.take();
+        let Some(refusal) = refusal else {
+            return self.blame("the transaction cannot commit", error);
+        };
+        let stop = refusal.verdict == Verdict::Refused;
+        let recovery = if stop {
+            Recovery::Stop
+        } else {
+            Recovery::Replay
+        };
+        let message = format!("an output record was refused: {refusal}");
+        Error::new(ErrorKind::Production, message).recover_by(recovery)
     }
 
     /// Aborts because of `error`, which a failed abort does not outrank: the abort's own road
@@ -356,7 +368,9 @@ impl<C: Cluster> Transactor<C> {
         }
         let mut inner = self.inner.borrow_mut();
         for (index, topic) in (0u32..).zip(inner.topics.clone()) {
-            producer.register(index, &topic).map_err(|e| e.into_error("cannot use the topic"))?;
+            producer
+                .register(index, &topic)
+                .map_err(|e| e.into_error("cannot use the topic"))?;
         }
         inner.producer = Some(producer);
         Ok(())
@@ -391,7 +405,10 @@ impl<C: Cluster> Transactor<C> {
         if let Err(duplicate) = self.note_fencing(&error) {
             return duplicate;
         }
-        error.into_error(format!("{tried} (transactional id {})", self.transactional_id))
+        error.into_error(format!(
+            "{tried} (transactional id {})",
+            self.transactional_id
+        ))
     }
 
     /// One fencing is routine (a transaction that timed out); many are a duplicate.
@@ -402,7 +419,9 @@ impl<C: Cluster> Transactor<C> {
         let now = self.clock.elapsed();
         let mut inner = self.inner.borrow_mut();
         inner.fenced_at.push_back(now);
-        inner.fenced_at.retain(|at| now.saturating_sub(*at) <= FENCING_WINDOW);
+        inner
+            .fenced_at
+            .retain(|at| now.saturating_sub(*at) <= FENCING_WINDOW);
         if inner.fenced_at.len() <= FENCINGS_MAX {
             return Ok(());
         }
@@ -418,7 +437,9 @@ impl<C: Cluster> Transactor<C> {
 
 impl<P> Inner<P> {
     fn producer(&mut self) -> &mut P {
-        self.producer.as_mut().expect("a lost producer is replaced before it is used")
+        self.producer
+            .as_mut()
+            .expect("a lost producer is replaced before it is used")
     }
 }
 
@@ -444,7 +465,9 @@ impl<C: Cluster> Collector for Transactor<C> {
         if let Some(count) = self.inner.borrow().partition_counts.get(&name) {
             return Ok(*count);
         }
-        let counts = self.cluster.partition_counts(&[Arc::clone(&name)], self.limits.transaction);
+        let counts = self
+            .cluster
+            .partition_counts(&[Arc::clone(&name)], self.limits.transaction);
         let counts = counts.map_err(|e| e.into_error(format!("cannot look up topic {name}")))?;
         let Some(count) = counts.get(&name).copied() else {
             let message = format!("output topic {name} does not exist; create it first");
@@ -463,7 +486,9 @@ impl<C: Cluster> Collector for Transactor<C> {
         }
         let mut deadline = None;
         loop {
-            let Err(error) = inner.producer().send(record) else { return Ok(()) };
+            let Err(error) = inner.producer().send(record) else {
+                return Ok(());
+            };
             let now = self.clock.elapsed();
             let until = *deadline.get_or_insert(now + self.limits.transaction);
             if error.verdict == Verdict::QueueFull && now < until {
@@ -484,3 +509,6 @@ impl<C: Cluster> fmt::Debug for Transactor<C> {
         write!(f, "Transactor({})", self.transactional_id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,3 +9,4 @@ mod groups;
 mod offsets;
 mod admin;
 mod outages;
+mod model;

@@ -205,6 +205,25 @@ fn pending_offsets_are_gone_after_an_abort() {
 }
 
 #[test]
+fn of_two_transactions_the_offsets_sent_later_count_whichever_commits_last() {
+    let cluster = Cluster::shared();
+    let topic = cluster.topic("sent-later", 1);
+    let group = unique("sent-later");
+    let outsider = cluster.consumer(&group, ReadCommitted);
+    let [first, second] = [8, 5].map(|offset| {
+        let producer = TransactionalProducer::ready(cluster, &unique("sent-later"));
+        producer.begin().unwrap();
+        let consumed = offsets(&[(&topic, 0, offset, "")]);
+        let membership = outsider.group_metadata().unwrap();
+        producer.send_offsets(&consumed, &membership).unwrap();
+        producer
+    });
+    second.commit().unwrap();
+    first.commit().unwrap();
+    assert_eq!(cluster.committed(&group, &topic)[&0].offset, 5);
+}
+
+#[test]
 fn a_plain_commit_after_a_transactional_one_counts() {
     let cluster = Cluster::shared();
     let topic = cluster.topic("mixed", 1);

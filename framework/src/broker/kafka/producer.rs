@@ -1,0 +1,232 @@
+//! A transactional producer on librdkafka.
+//!
+//! ```text
+//!   send ──> librdkafka's queue ──> broker        only failures are reported back
+//!   flush ─> waits on a counter, in slices: a failed record counts until its report was polled
+//!   commit | abort ─> resumable; the same holds for the records that they wait for
+//! ```
+//!
+//! # Invariants
+//!
+//! - A record that was accepted by `send` is in the transaction, or the transaction cannot commit.
+//! - Time is counted in slices asked for, so a call never takes longer than it was given.
+//! - Dropping the producer sends nothing: an open transaction is aborted by its successor.
+
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::failure::{Failure, Severity};
+use super::native::{Client, Event, Membership, Queue, Role, Topic};
+use super::partitions::add;
+use crate::broker::{BrokerError, Committed, Producer, Verdict};
+use crate::processor::OutgoingRecord;
+use crate::record::TopicPartition;
+
+/// How long a wait goes on without looking for reports of failed records.
+const FLUSH_SLICE: Duration = Duration::from_millis(10);
+
+/// As above for an abort, where every purged record has such a report.
+const ABORT_SLICE: Duration = Duration::from_millis(2);
+
+/// A producer of one transactional id.
+#[derive(Debug)]
+pub(crate) struct KafkaProducer {
+    // Field order: topics and queue go before the client.
+    topics: Vec<Option<Topic>>,
+    events: Queue,
+    client: Client,
+    /// The first record of the transaction that was not delivered.
+    undelivered: Option<BrokerError>,
+}
+
+impl KafkaProducer {
+    pub(super) fn new(client: Client) -> Self {
+        KafkaProducer {
+            topics: Vec::new(),
+            events: client.events(Role::Producer),
+            client,
+            undelivered: None,
+        }
+    }
+
+    /// Serves everything that waits to be told.
+    fn serve(&mut self) {
+        while let Some(event) = self.events.event(Duration::ZERO) {
+            match event {
+                Event::Undelivered(partition, failure) => {
+                    if self.undelivered.is_none() {
+                        tracing::debug!(%partition, %failure, "record not delivered");
+                        let tried = format!("a record for {partition} was not delivered");
+                        self.undelivered = Some(failure.undelivered(&tried));
+                    }
+                }
+                // Fatal ones are the answer to the next call as well.
+                Event::Failed(failure) if failure.severity == Severity::Fatal => {
+                    tracing::debug!(%failure, "producer closed for good");
+                }
+                Event::Failed(failure) => tracing::warn!(%failure, "producer"),
+                Event::Assigned(_) | Event::Revoked | Event::Other => {}
+            }
+        }
+    }
+
+    /// Makes a resumable call until it is done, serving reports in between.
+    fn resume(
+        &mut self,
+        timeout: Duration,
+        slice: Duration,
+        call: impl Fn(&Client, Duration) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut left = timeout;
+        loop {
+            self.serve();
+            // With nothing outstanding there is nothing to serve: the rest is the broker's answer.
+            let waits_for_records = self.client.outstanding() > 0;
+            let now = if waits_for_records {
+                left.min(slice)
+            } else {
+                left
+            };
+            let outcome = call(&self.client, now);
+            left = left.saturating_sub(now);
+            match outcome {
+                Err(failure) if failure.severity == Severity::Retriable && !left.is_zero() => {}
+                outcome => {
+                    self.serve();
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// The answer to a transactional call; a producer that was fenced before says so again.
+    fn judge(&self, failure: Failure, tried: &str) -> BrokerError {
+        match self.client.fatal() {
+            Some(cause) if failure.severity == Severity::Fatal => cause.transactional(tried),
+            _ => failure.transactional(tried),
+        }
+    }
+
+    fn refused_record(&self, failure: Failure, record: &OutgoingRecord<'_>) -> BrokerError {
+        let topic = format!("topic {}", record.topic.0);
+        match failure.code {
+            Code::QueueFull => failure.with(Verdict::QueueFull, "queueing a record"),
+            Code::MessageSizeTooLarge => {
+                let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+                let size = size + record.headers.size_bytes();
+                failure.with(
+                    Verdict::Refused,
+                    &format!("a record of {size} bytes for {topic}"),
+                )
+            }
+            // The transaction failed while it was filled: a record was refused, a group moved on.
+            Code::State if self.client.fatal().is_none() => {
+                failure.with(Verdict::Abortable, "the transaction has failed")
+            }
+            Code::UnknownPartition | Code::UnknownTopic | Code::InvalidArgument => {
+                let partition = record.partition;
+                failure.with(
+                    Verdict::Refused,
+                    &format!("a record for {topic}, partition {partition:?}"),
+                )
+            }
+            _ => self.judge(failure, &format!("a record for {topic}")),
+        }
+    }
+}
+
+impl Producer for KafkaProducer {
+    type Group = Membership;
+
+    fn init_transactions(&mut self, timeout: Duration) -> Result<(), BrokerError> {
+        let outcome = self.resume(timeout, timeout, Client::init_transactions);
+        outcome.map_err(|failure| self.judge(failure, "initialising transactions"))
+    }
+
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.serve();
+        self.undelivered = None;
+        let outcome = self.client.begin_transaction();
+        outcome.map_err(|failure| self.judge(failure, "beginning a transaction"))
+    }
+
+    fn register(&mut self, index: u32, topic: &str) -> Result<(), BrokerError> {
+        let resolved = self.client.topic(topic);
+        let resolved = resolved.map_err(|f| f.ordinary(&format!("resolving topic {topic}")))?;
+        let index = usize::try_from(index).expect("indexes fit into memory");
+        if self.topics.len() <= index {
+            self.topics.resize_with(index + 1, || None);
+        }
+        self.topics[index] = Some(resolved);
+        Ok(())
+    }
+
+    fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<(), BrokerError> {
+        let topic = usize::try_from(record.topic.0).ok();
+        let topic = topic.and_then(|index| self.topics.get(index)?.as_ref());
+        let topic = topic.expect("a topic is registered before records are sent to it");
+        let outcome = topic.produce(record);
+        outcome.map_err(|failure| self.refused_record(failure, record))
+    }
+
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        group: &Membership,
+        timeout: Duration,
+    ) -> Result<(), BrokerError> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, committed) in offsets {
+            add(&mut list, partition, committed.offset)?;
+            if !committed.metadata.is_empty() {
+                let element = list.find_partition(&partition.topic, partition.partition);
+                let mut element = element.expect("just added");
+                element.set_metadata(&committed.metadata);
+            }
+        }
+        let outcome = self.client.send_offsets(&list, group, timeout);
+        outcome.map_err(|failure| self.judge(failure, "adding offsets to the transaction"))
+    }
+
+    fn flush(&mut self, slice: Duration) -> Result<bool, BrokerError> {
+        let mut left = slice;
+        loop {
+            self.serve();
+            let now = left.min(FLUSH_SLICE);
+            if self.client.flush(now) {
+                return Ok(true);
+            }
+            left = left.saturating_sub(now);
+            if left.is_zero() {
+                self.serve();
+                return Ok(self.client.outstanding() == 0);
+            }
+        }
+    }
+
+    fn commit(&mut self, timeout: Duration) -> Result<(), BrokerError> {
+        let outcome = self.resume(timeout, FLUSH_SLICE, Client::commit_transaction);
+        outcome.map_err(|failure| self.judge(failure, "committing"))
+    }
+
+    fn abort(&mut self, timeout: Duration) -> Result<(), BrokerError> {
+        let outcome = self.resume(timeout, ABORT_SLICE, Client::abort_transaction);
+        outcome.map_err(|failure| self.judge(failure, "aborting"))
+    }
+
+    fn poll(&mut self) {
+        self.serve();
+    }
+
+    fn fatal_error(&self) -> Option<BrokerError> {
+        let failure = self.client.fatal()?;
+        Some(failure.transactional("the producer is closed for good"))
+    }
+
+    fn delivery_error(&mut self) -> Option<BrokerError> {
+        self.serve();
+        self.undelivered.clone()
+    }
+}

@@ -12,7 +12,9 @@
 //! - **Nothing is skipped.** A broker that cannot start fails the test that asked for it.
 
 use std::{
-    env, fmt,
+    env,
+    ffi::OsStr,
+    fmt,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -47,13 +49,16 @@ impl BrokerKind {
     ///
     /// When the variable holds neither `embedded` nor `apache`.
     pub fn from_environment() -> Result<Self, HarnessError> {
-        match env::var_os(BROKER_VARIABLE) {
-            None => Ok(Self::Embedded),
-            Some(value) if value == "embedded" => Ok(Self::Embedded),
-            Some(value) if value == "apache" => Ok(Self::Apache),
-            Some(value) => Err(HarnessError::UnknownBroker {
+        Self::named(env::var_os(BROKER_VARIABLE).as_deref())
+    }
+
+    fn named(name: Option<&OsStr>) -> Result<Self, HarnessError> {
+        match name.map(OsStr::to_string_lossy).as_deref() {
+            None | Some("embedded") => Ok(Self::Embedded),
+            Some("apache") => Ok(Self::Apache),
+            Some(other) => Err(HarnessError::UnknownBroker {
                 variable: BROKER_VARIABLE,
-                value: value.to_string_lossy().into_owned(),
+                value: other.to_owned(),
             }),
         }
     }
@@ -79,8 +84,13 @@ impl Cluster {
     ///
     /// When it cannot start, with the reason and what to do about it.
     pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        // A failure is kept as well: a broker that does not start within a minute must cost the
+        // first test that minute, not every test.
+        static SHARED: OnceLock<Result<Cluster, HarnessError>> = OnceLock::new();
+        SHARED
+            .get_or_init(Self::try_start)
+            .as_ref()
+            .unwrap_or_else(|error| panic!("no broker for the tests: {error}"))
     }
 
     /// A broker of the test's own, to kill or to pause.
@@ -90,12 +100,11 @@ impl Cluster {
     /// When it cannot start, with the reason and what to do about it.
     #[must_use]
     pub fn start() -> Self {
-        let started = BrokerKind::from_environment().and_then(Self::start_kind);
-        started.unwrap_or_else(|error| panic!("no broker for this test: {error}"))
+        Self::try_start().unwrap_or_else(|error| panic!("no broker for this test: {error}"))
     }
 
-    fn start_kind(kind: BrokerKind) -> Result<Self, HarnessError> {
-        let broker = match kind {
+    fn try_start() -> Result<Self, HarnessError> {
+        let broker = match BrokerKind::from_environment()? {
             BrokerKind::Embedded => Broker::Embedded(start_embedded()?),
             BrokerKind::Apache => Broker::Apache(ApacheKafka::start()?),
         };
@@ -195,4 +204,36 @@ pub fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{name}-{}-{number}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_broker_is_the_default() {
+        assert_eq!(BrokerKind::named(None).unwrap(), BrokerKind::Embedded);
+    }
+
+    #[test]
+    fn both_brokers_have_a_name() {
+        let named = |name: &str| BrokerKind::named(Some(OsStr::new(name))).unwrap();
+        assert_eq!(named("embedded"), BrokerKind::Embedded);
+        assert_eq!(named("apache"), BrokerKind::Apache);
+    }
+
+    #[test]
+    fn any_other_name_is_an_error_that_says_what_to_set() {
+        let error = BrokerKind::named(Some(OsStr::new("Apache"))).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.contains(BROKER_VARIABLE) && told.contains("`apache`"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn unique_names_differ() {
+        assert_ne!(unique("name"), unique("name"));
+    }
 }

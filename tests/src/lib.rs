@@ -12,6 +12,18 @@
 //!   wait               conditions under a deadline; no bare sleeps
 //! ```
 //!
+//! # Running
+//!
+//! ```sh
+//! cargo test -p onceflow-tests                              # on the embedded broker
+//! ONCEFLOW_TEST_BROKER=apache cargo test -p onceflow-tests  # on Apache Kafka
+//! ```
+//!
+//! Apache Kafka needs Java 17 or later and, once, Maven; both missing is an error that says so.
+//! Tests mostly wait: `RUST_TEST_THREADS=8` runs the suite in a third of the time of two threads.
+//!
+//! # Writing
+//!
 //! ```no_run
 //! use onceflow_tests::{Cluster, texts};
 //!
@@ -20,6 +32,9 @@
 //! cluster.produce_values(&topic, ["a", "b"]);
 //! assert_eq!(texts(&cluster.settled(&topic)), ["a", "b"]);
 //! ```
+//!
+//! A test that kills or pauses its broker starts its own with [`Cluster::start`]; faults that only
+//! the embedded broker can inject are behind [`Cluster::embedded`].
 //!
 //! Functions for tests panic with the reason where a test has nothing better to do than to
 //! fail; what tests make claims about (transactions, commits) returns the client's own error.

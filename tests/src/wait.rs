@@ -148,3 +148,30 @@ fn now() -> Instant {
 fn pause(span: Duration) {
     std::thread::sleep(span);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_that_holds_is_not_waited_for() {
+        assert_eq!(within(Duration::ZERO, || Some(1)), Some(1));
+    }
+
+    #[test]
+    fn a_condition_that_never_holds_ends_with_the_limit() {
+        let watch = Stopwatch::start();
+        assert_eq!(within(Duration::from_millis(20), || None::<()>), None);
+        assert!(watch.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn holding_for_a_span_means_at_every_probe() {
+        let mut probes = 0;
+        assert!(holds_for(Duration::from_millis(20), || true));
+        assert!(!holds_for(PATIENCE, || {
+            probes += 1;
+            probes < 3
+        }));
+    }
+}

@@ -93,3 +93,26 @@ fn fingerprint(text: &str) -> u64 {
     text.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_output_is_cut_at_its_beginning() {
+        let output = [vec![b'a'; OUTPUT_SHOWN_BYTES_MAX], b"the end".to_vec()].concat();
+        let shown = tail(&output);
+        assert_eq!(shown.len(), OUTPUT_SHOWN_BYTES_MAX);
+        assert!(shown.ends_with("the end"));
+    }
+
+    #[test]
+    fn another_pom_is_another_folder() {
+        assert_ne!(fingerprint("4.3.1"), fingerprint("4.3.2"));
+    }
+
+    #[test]
+    fn jars_are_kept_below_the_target_folder_of_cargo() {
+        assert!(target_folder().join("CACHEDIR.TAG").is_file());
+    }
+}

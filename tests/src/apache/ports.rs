@@ -30,3 +30,15 @@ pub(super) fn free() -> Result<u16, HarnessError> {
     }
     Err(HarnessError::NoPort { from: FROM, to: TO })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_ports_in_a_row_differ_and_lie_in_the_range() {
+        let (one, two) = (free().unwrap(), free().unwrap());
+        assert_ne!(one, two);
+        assert!((FROM..TO).contains(&one) && (FROM..TO).contains(&two));
+    }
+}

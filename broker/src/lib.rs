@@ -42,6 +42,8 @@ mod admin;
 mod wire;
 mod server;
 mod embedded;
+#[cfg(test)]
+mod testing;
 
 pub use kafka_protocol as protocol;
 pub use kafka_protocol::error::ResponseError as ErrorCode;

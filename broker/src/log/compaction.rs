@@ -31,7 +31,7 @@ impl Log {
                     .key
                     .as_ref()
                     .is_none_or(|key| latest.get(key) == Some(&record.offset));
-                newest && !(record.is_tombstone && record.timestamp < tombstones_before_ms)
+                newest && !(record.value.is_none() && record.timestamp < tombstones_before_ms)
             };
             kept.extend(self.rewritten(batch, survives));
         }

@@ -16,7 +16,7 @@ pub(crate) struct RawRecord {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
     pub(crate) key: Option<Bytes>,
-    pub(crate) is_tombstone: bool,
+    pub(crate) value: Option<Bytes>,
     /// The whole encoded record, its length in front.
     pub(crate) raw: Bytes,
 }
@@ -84,7 +84,7 @@ fn next_record(header: &BatchHeader, block: &mut Bytes) -> Option<RawRecord> {
         offset,
         timestamp,
         key,
-        is_tombstone: value.is_none(),
+        value,
         raw,
     })
 }

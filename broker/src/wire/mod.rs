@@ -21,6 +21,8 @@ use crate::ErrorCode;
 
 mod versions;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::versions::{SPOKEN, Spoken, api_key};
 

@@ -1,0 +1,121 @@
+//! What all aggregations of a stream share: the row, its store, its time.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use onceflow_framework::metrics::DropReason;
+use onceflow_framework::processor::{Context, Processor};
+use onceflow_framework::serde::{Serde, SharedSerde};
+use onceflow_framework::{Fault, Record};
+
+use crate::Data;
+use crate::change::Change;
+use crate::grouped::KGroupedStream;
+use crate::materialized::Materialized;
+use crate::null::{OrNull, present};
+use crate::table::{KTable, Keeping, TableStore, lower_table};
+
+impl<K, V, K0, V0> KGroupedStream<K, V, K0, V0>
+where
+    K: Data,
+    V: Data,
+    K0: Data + OrNull<K>,
+    V0: Data + OrNull<V>,
+{
+    /// Adds an aggregation: `update` makes the new row from a record's value and the old row.
+    pub(super) fn update_by<A: Data>(
+        &self,
+        prefix: &str,
+        materialized: Materialized<K, A>,
+        update: impl Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
+    ) -> KTable<K, A> {
+        let store = self.graph.store_name(materialized.shared_name(), prefix);
+        let name = self.graph.name(self.next_name(), prefix);
+        let parent = self.partitioned_by_key(&store);
+        let keeping = Keeping::aggregate(materialized.shared_name());
+        let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
+        let grouped = self.grouped.clone();
+        let update = Arc::new(update);
+        let node = self
+            .graph
+            .add(Arc::clone(&name), &[parent], move |lowering| {
+                let (sends_old, result, store_name) = (
+                    sends.sends_old(),
+                    materialized.value.clone(),
+                    Arc::clone(&store),
+                );
+                let supplier = move || StreamAggregate::<K0, V0, K, V, A, _> {
+                    key: grouped.key.clone(),
+                    value: grouped.value.clone(),
+                    result: result.clone(),
+                    store: TableStore::named(&store_name),
+                    sends_old,
+                    update: Arc::clone(&update),
+                    types: PhantomData,
+                };
+                lower_table(lowering, &output, Some((&materialized, &store)), supplier);
+            });
+        KTable::new(self.graph.clone(), node, name, keeping)
+    }
+}
+
+/// Reads a row, updates it, writes it, and hands the change on.
+struct StreamAggregate<K0, V0, K, V, A, U> {
+    key: SharedSerde<K>,
+    value: SharedSerde<V>,
+    result: SharedSerde<A>,
+    store: TableStore<K, A>,
+    sends_old: bool,
+    update: Arc<U>,
+    types: PhantomData<fn(K0, V0)>,
+}
+
+impl<K0, V0, K, V, A, U> Processor for StreamAggregate<K0, V0, K, V, A, U>
+where
+    K: Data,
+    V: Data,
+    K0: Data + OrNull<K>,
+    V0: Data + OrNull<V>,
+    A: Data,
+    U: Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
+{
+    type KeyIn = K0;
+    type ValueIn = V0;
+    type KeyOut = K;
+    type ValueOut = Change<A>;
+
+    fn init(&mut self, ctx: &mut Context<K, Change<A>>) -> Result<(), Fault> {
+        self.store.open(ctx)
+    }
+
+    fn process(
+        &mut self,
+        record: Record<K0, V0>,
+        ctx: &mut Context<K, Change<A>>,
+    ) -> Result<(), Fault> {
+        let Some(key) = present(record.key, &self.key) else {
+            ctx.dropped(DropReason::NullKey);
+            return Ok(());
+        };
+        let Some(value) = present(record.value, &self.value) else {
+            ctx.dropped(DropReason::NullValue);
+            return Ok(());
+        };
+        let (row, timestamp) = match self.store.get(&key)? {
+            Some(row) => (Some(row.value), row.timestamp.max(record.timestamp)),
+            None => (None, record.timestamp),
+        };
+        // Java sends the initial value as the old one of a new row; it was never sent as a new
+        // one, so subtracting it downstream would be wrong.
+        let old = row.as_ref().filter(|_| self.sends_old).cloned();
+        let new = (self.update)(&key, value, row).filter(|new| !self.result.is_null(new));
+        self.store.put(&key, new.as_ref(), timestamp)?;
+        ctx.forward(Record {
+            key,
+            value: Change { old, new },
+            timestamp,
+            headers: record.headers,
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! The door: streams and tables begin here, and the topology is built here.
+
+use std::any::TypeId;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use onceflow_framework::state::StoreBuilder;
+use onceflow_framework::topology::Consumed;
+use onceflow_framework::{Error, Topology};
+
+use crate::Data;
+use crate::graph::{Graph, StreamSource};
+use crate::materialized::Materialized;
+use crate::names::SOURCE;
+use crate::stream::KStream;
+use crate::table::KTable;
+use crate::tables::add_source_table;
+
+/// Builds a [`Topology`] from streams, tables and operators.
+///
+/// ```
+/// use onceflow::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// builder
+///     .stream("names", Consumed::<String, String>::new())
+///     .map_values(|name| format!("hello {name}"))
+///     .to("greetings", Produced::new());
+///
+/// let driver = TestDriver::new(builder.build()?)?;
+/// let names = driver.input_topic("names", utf8(), utf8());
+/// names.pipe("1", "ada", Timestamp::from_millis(7))?;
+/// let greeting = driver.output_topic("greetings", utf8(), utf8()).read()?;
+/// assert_eq!(greeting.map(|record| record.value), Some("hello ada".to_owned()));
+/// # Ok::<(), onceflow::Error>(())
+/// ```
+#[derive(Default)]
+pub struct StreamsBuilder {
+    graph: Graph,
+}
+
+impl StreamsBuilder {
+    /// An empty topology.
+    #[must_use]
+    pub fn new() -> Self {
+        StreamsBuilder::default()
+    }
+
+    /// A stream of the records of a topic, or of several.
+    ///
+    /// Streams of the same topics share one source, which reads as the first of them says.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks: KStream<String, i64> = builder.stream("clicks", Consumed::new());
+    /// let orders = builder.stream(["orders-eu", "orders-us"], Consumed::with(utf8(), i64()));
+    /// clicks.merge(&orders).to("all", Produced::new());
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("(topics: [orders-eu, orders-us])"));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    pub fn stream<K: Data, V: Data>(
+        &self,
+        topics: impl Topics,
+        consumed: Consumed<K, V>,
+    ) -> KStream<K, V> {
+        let name = self.graph.name(consumed.name(), SOURCE);
+        let topics = topics.into_names();
+        let source = StreamSource {
+            topics: topics.iter().cloned().collect::<BTreeSet<_>>(),
+            types: TypeId::of::<(K, V)>(),
+        };
+        let output = Arc::clone(&name);
+        let node = self
+            .graph
+            .add_stream_source(Arc::clone(&name), source, move |lowering| {
+                let _source = lowering.topology().add_source(&output, topics, consumed);
+            });
+        KStream::new(self.graph.clone(), node, name, false)
+    }
+
+    /// A table of the last value of each key of a topic; a null value deletes.
+    ///
+    /// Records with a null key are dropped and counted. A record that is older than its row
+    /// replaces it all the same, as in Kafka Streams, though without a warning. The table gets a
+    /// store only if an operator needs old values; see [`table_with`](Self::table_with).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// prices.to_stream().to("changes", Produced::new());
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: KTABLE-SOURCE-0000000002 (stores: [])"));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    pub fn table<K: Data, V: Data>(&self, topic: &str, consumed: Consumed<K, V>) -> KTable<K, V> {
+        let serdes = (consumed.key_serde().clone(), consumed.value_serde().clone());
+        let materialized = Materialized::with(serdes.0, serdes.1);
+        add_source_table(&self.graph, topic, consumed, materialized)
+    }
+
+    /// As [`table`](Self::table), kept as the [`Materialized`] says: with a name, always.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> =
+    ///     builder.table_with("prices", Consumed::new(), Materialized::as_store("price-list"));
+    /// assert_eq!(prices.queryable_store_name(), Some("price-list"));
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    pub fn table_with<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+        materialized: Materialized<K, V>,
+    ) -> KTable<K, V> {
+        add_source_table(&self.graph, topic, consumed, materialized)
+    }
+
+    /// Adds a store for processors, which are connected to it by name.
+    ///
+    /// See [`KStream::process`] for an example.
+    pub fn add_state_store<K: 'static, V: 'static>(&self, store: StoreBuilder<K, V>) {
+        self.graph.check(store.name());
+        self.graph
+            .add_extra(move |lowering| lowering.topology().add_state_store(store, &[]));
+    }
+
+    /// Checks the whole and closes it; streams and tables of this builder are of no use any more.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Topology`](crate::ErrorKind::Topology) with everything that is wrong, nodes
+    /// named: names that Kafka does not allow or that are used twice, a topic that two sources
+    /// read, a store that does not exist or that nobody uses, no source at all.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.named("same").filter(|_, _| true);
+    /// orders.named("same").filter(|_, _| false);
+    /// let error = builder.build().unwrap_err();
+    /// assert!(error.to_string().contains("two nodes are named same"));
+    /// ```
+    pub fn build(self) -> Result<Topology, Error> {
+        self.graph.lower()
+    }
+}
+
+impl fmt::Debug for StreamsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamsBuilder").finish_non_exhaustive()
+    }
+}
+
+/// The topics of a stream: one name, or several.
+///
+/// ```
+/// use onceflow::Topics;
+///
+/// assert_eq!("orders".into_names(), ["orders"]);
+/// assert_eq!(["eu", "us"].into_names(), ["eu", "us"]);
+/// assert_eq!(vec!["eu".to_owned()].into_names(), ["eu"]);
+/// ```
+pub trait Topics {
+    /// The names.
+    fn into_names(self) -> Vec<String>;
+}
+
+impl Topics for &str {
+    fn into_names(self) -> Vec<String> {
+        vec![self.to_owned()]
+    }
+}
+
+impl Topics for String {
+    fn into_names(self) -> Vec<String> {
+        vec![self]
+    }
+}
+
+impl<T: Into<String>, const N: usize> Topics for [T; N] {
+    fn into_names(self) -> Vec<String> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<T: Into<String>> Topics for Vec<T> {
+    fn into_names(self) -> Vec<String> {
+        self.into_iter().map(Into::into).collect()
+    }
+}

@@ -1,0 +1,338 @@
+//! The logical graph: what the operators said, before it becomes a topology.
+//!
+//! ```text
+//!   operator call ──names, node, typed writer──> Graph ──lower()──> TopologyBuilder ──> Topology
+//! ```
+//!
+//! # Invariants
+//!
+//! - A node is written after all its parents, and of those that could be written the one that was
+//!   added first: Kafka Streams' order, which decides the order of children.
+//! - A node may become several nodes of the topology; children hang on its `output`.
+//! - Two streams of the same topics become one source, as in Kafka Streams.
+
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use onceflow_framework::processor::{FixedKeyProcessor, Processor};
+use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopicName, TopologyBuilder};
+use onceflow_framework::{Error, ErrorKind, Record, Topology};
+
+use crate::Data;
+use crate::names::{self, Names};
+
+/// A node of the logical graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeId(usize);
+
+/// Writes a node to the topology; knows its types.
+type Write = Box<dyn FnOnce(&mut Lowering<'_>)>;
+
+/// The graph of one builder, shared by all streams and tables that it made.
+#[derive(Clone, Default)]
+pub(crate) struct Graph(Rc<RefCell<Nodes>>);
+
+#[derive(Default)]
+struct Nodes {
+    names: Names,
+    nodes: Vec<Node>,
+    /// Adds what is not a node: stores of the users'.
+    extras: Vec<Write>,
+    problems: Vec<String>,
+    /// Counts additions: what is added again moves behind what was added in between.
+    additions: usize,
+}
+
+struct Node {
+    output: Arc<str>,
+    parents: BTreeSet<NodeId>,
+    addition: usize,
+    source: Option<StreamSource>,
+    write: Write,
+}
+
+/// A source that can be shared by streams of the same topics and types.
+#[derive(PartialEq, Eq)]
+pub(crate) struct StreamSource {
+    pub(crate) topics: BTreeSet<String>,
+    pub(crate) types: TypeId,
+}
+
+impl Graph {
+    /// The given name, or a generated one; the index is taken either way.
+    pub(crate) fn name(&self, given: Option<&str>, prefix: &str) -> Arc<str> {
+        self.suffixed_name(given, "", prefix)
+    }
+
+    /// The given name and a suffix, or a generated name; the index is taken either way.
+    pub(crate) fn suffixed_name(
+        &self,
+        given: Option<&str>,
+        suffix: &str,
+        prefix: &str,
+    ) -> Arc<str> {
+        let generated = self.generate(prefix);
+        let Some(given) = given else { return generated };
+        self.check(given);
+        Arc::from(format!("{given}{suffix}"))
+    }
+
+    /// A generated name.
+    pub(crate) fn generate(&self, prefix: &str) -> Arc<str> {
+        self.0.borrow_mut().names.generate(prefix)
+    }
+
+    /// The given name of a store, or a generated one; only the latter takes an index.
+    pub(crate) fn store_name(&self, given: Option<&Arc<str>>, prefix: &str) -> Arc<str> {
+        let Some(given) = given else {
+            return self.0.borrow_mut().names.generate_store(prefix);
+        };
+        self.check(given);
+        Arc::clone(given)
+    }
+
+    /// Notes a name that cannot be used, for `build` to report.
+    pub(crate) fn check(&self, name: &str) {
+        if let Some(problem) = names::problem_with(name) {
+            self.0.borrow_mut().problems.push(problem);
+        }
+    }
+
+    /// Adds a node; `write` is called once, after the parents were written.
+    pub(crate) fn add(
+        &self,
+        output: Arc<str>,
+        parents: &[NodeId],
+        write: impl FnOnce(&mut Lowering<'_>) + 'static,
+    ) -> NodeId {
+        self.insert(output, parents, None, Box::new(write))
+    }
+
+    /// Adds a source that other streams of its topics may share.
+    pub(crate) fn add_stream_source(
+        &self,
+        output: Arc<str>,
+        source: StreamSource,
+        write: impl FnOnce(&mut Lowering<'_>) + 'static,
+    ) -> NodeId {
+        self.insert(output, &[], Some(source), Box::new(write))
+    }
+
+    /// Adds something that is no node, before all nodes.
+    pub(crate) fn add_extra(&self, write: impl FnOnce(&mut Lowering<'_>) + 'static) {
+        self.0.borrow_mut().extras.push(Box::new(write));
+    }
+
+    /// Moves a node behind all that was added since: it is written later.
+    pub(crate) fn add_again(&self, node: NodeId) {
+        let mut data = self.0.borrow_mut();
+        let addition = data.next_addition();
+        if let Some(node) = data.nodes.get_mut(node.0) {
+            node.addition = addition;
+        }
+    }
+
+    fn insert(
+        &self,
+        output: Arc<str>,
+        parents: &[NodeId],
+        source: Option<StreamSource>,
+        write: Write,
+    ) -> NodeId {
+        let mut data = self.0.borrow_mut();
+        let addition = data.next_addition();
+        data.nodes.push(Node {
+            output,
+            parents: parents.iter().copied().collect(),
+            addition,
+            source,
+            write,
+        });
+        NodeId(data.nodes.len() - 1)
+    }
+
+    /// Writes everything to a topology; the graph is empty afterwards.
+    pub(crate) fn lower(&self) -> Result<Topology, Error> {
+        let mut data = self.0.take();
+        data.share_sources();
+        let mut topology = TopologyBuilder::new();
+        for extra in std::mem::take(&mut data.extras) {
+            extra(&mut Lowering::new(&mut topology, Vec::new()));
+        }
+        let outputs: Vec<Arc<str>> = data.nodes.iter().map(|n| Arc::clone(&n.output)).collect();
+        for node in data.in_order() {
+            let parents = node.parents.iter().map(|p| Arc::clone(&outputs[p.0]));
+            let mut lowering = Lowering::new(&mut topology, parents.collect());
+            (node.write)(&mut lowering);
+        }
+        let built = topology.build();
+        if data.problems.is_empty() {
+            return built;
+        }
+        let problems = data.problems.join("; ");
+        let error = Error::new(ErrorKind::Topology, format!("invalid topology: {problems}"));
+        Err(match built {
+            Ok(_) => error,
+            Err(more) => error.because(more),
+        })
+    }
+}
+
+impl Nodes {
+    fn next_addition(&mut self) -> usize {
+        self.additions += 1;
+        self.additions
+    }
+
+    /// Makes one source of all streams of the same topics; the first one's options count.
+    fn share_sources(&mut self) {
+        let mut first: BTreeMap<BTreeSet<String>, usize> = BTreeMap::new();
+        let mut shared: BTreeMap<NodeId, NodeId> = BTreeMap::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(source) = &node.source else { continue };
+            let of_topics = *first.entry(source.topics.clone()).or_insert(index);
+            if of_topics == index {
+                continue;
+            }
+            let main = &self.nodes[of_topics];
+            if main.source.as_ref() != Some(source) {
+                let (one, two) = (&main.output, &node.output);
+                let topics = source.topics.iter().cloned().collect::<Vec<_>>().join(", ");
+                self.problems.push(format!(
+                    "sources {one} and {two} read {topics} as different types; read it once, \
+                     and map"
+                ));
+            }
+            shared.insert(NodeId(index), NodeId(of_topics));
+        }
+        for node in &mut self.nodes {
+            let parents = node.parents.iter();
+            node.parents = parents.map(|p| *shared.get(p).unwrap_or(p)).collect();
+        }
+        for gone in shared.keys() {
+            self.nodes[gone.0].write = Box::new(|_| {});
+        }
+    }
+
+    /// The nodes, parents first, and otherwise in the order of their addition.
+    fn in_order(&mut self) -> Vec<Node> {
+        let mut nodes: Vec<Option<Node>> = self.nodes.drain(..).map(Some).collect();
+        let mut waiting: BTreeSet<(usize, usize)> = BTreeSet::new();
+        waiting.extend(
+            nodes
+                .iter()
+                .flatten()
+                .enumerate()
+                .map(|(i, n)| (n.addition, i)),
+        );
+        let mut order = Vec::with_capacity(nodes.len());
+        while !waiting.is_empty() {
+            let is_written = |parent: &NodeId| nodes[parent.0].is_none();
+            let next = waiting.iter().copied().find(|(_, index)| {
+                let node = nodes[*index].as_ref();
+                node.is_some_and(|node| node.parents.iter().all(is_written))
+            });
+            let next = next.expect("a node's parents exist before it, so there is no cycle");
+            waiting.remove(&next);
+            order.extend(nodes[next.1].take());
+        }
+        order
+    }
+}
+
+/// A topology in the making, seen by one node.
+pub(crate) struct Lowering<'t> {
+    topology: &'t mut TopologyBuilder,
+    parents: Vec<Arc<str>>,
+}
+
+impl<'t> Lowering<'t> {
+    fn new(topology: &'t mut TopologyBuilder, parents: Vec<Arc<str>>) -> Self {
+        Lowering { topology, parents }
+    }
+
+    /// The topology, for sources, stores and topics.
+    pub(crate) fn topology(&mut self) -> &mut TopologyBuilder {
+        self.topology
+    }
+
+    /// Adds a source of one topic; what follows hangs below it.
+    pub(crate) fn source<K: Data, V: Data>(
+        &mut self,
+        name: &Arc<str>,
+        topic: &str,
+        consumed: Consumed<K, V>,
+    ) {
+        let _source = self.topology.add_source(name, [topic], consumed);
+        self.parents = vec![Arc::clone(name)];
+    }
+
+    /// Adds a processor below the node's parents; what follows hangs below it.
+    pub(crate) fn processor<P: Processor>(
+        &mut self,
+        name: &Arc<str>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) {
+        let parents = self.parents::<P::KeyIn, P::ValueIn>();
+        let parents: Vec<_> = parents.iter().collect();
+        let _node = self.topology.add_processor(name, supplier, &parents);
+        self.parents = vec![Arc::clone(name)];
+    }
+
+    /// As [`processor`](Self::processor), for one that cannot change the key.
+    pub(crate) fn fixed_key_processor<P: FixedKeyProcessor>(
+        &mut self,
+        name: &Arc<str>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) {
+        let parents = self.parents::<P::Key, P::ValueIn>();
+        let parents: Vec<_> = parents.iter().collect();
+        let _node = self
+            .topology
+            .add_fixed_key_processor(name, supplier, &parents);
+        self.parents = vec![Arc::clone(name)];
+    }
+
+    /// Gives a processor access to stores.
+    pub(crate) fn connect(&mut self, processor: &str, stores: &[String]) {
+        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
+        self.topology
+            .connect_processor_and_stores(processor, &stores);
+    }
+
+    /// Adds a sink below the node's parents.
+    pub(crate) fn sink<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topic: TopicName,
+        produced: Produced<K, V>,
+    ) {
+        let parents = self.parents::<K, V>();
+        let parents: Vec<_> = parents.iter().collect();
+        self.topology.add_sink(name, topic, produced, &parents);
+    }
+
+    /// Adds a sink below the node's parents that asks each record for its topic.
+    pub(crate) fn extracted_sink<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        extract: impl Fn(&Record<K, V>) -> String + Send + Sync + 'static,
+        produced: Produced<K, V>,
+    ) {
+        let parents = self.parents::<K, V>();
+        let parents: Vec<_> = parents.iter().collect();
+        self.topology
+            .add_extracted_sink(name, extract, produced, &parents);
+    }
+
+    /// Handles of the parents, which carry records of these types.
+    fn parents<K, V>(&self) -> Vec<NodeRef<K, V>> {
+        self.parents
+            .iter()
+            .map(|name| NodeRef::named(name))
+            .collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! How a table is kept: `Materialized`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use onceflow_framework::serde::{DefaultSerde, Serde, SharedSerde};
+use onceflow_framework::state::StoreBuilder;
+
+/// The store of a table: its name, serdes and changelog.
+///
+/// A store with a name can be read from outside and keeps its changelog topic when the topology
+/// changes around it; one without gets a generated name, if it is needed at all.
+///
+/// ```
+/// use onceflow::prelude::*;
+///
+/// let by_name: Materialized<String, i64> = Materialized::as_store("totals");
+/// let by_serdes = Materialized::with(utf8(), i64()).with_name("totals").with_logging_disabled();
+/// assert_eq!(by_name.store_name(), by_serdes.store_name());
+/// ```
+pub struct Materialized<K, V> {
+    name: Option<Arc<str>>,
+    pub(crate) key: SharedSerde<K>,
+    pub(crate) value: SharedSerde<V>,
+    logged: bool,
+    changelog_config: BTreeMap<String, String>,
+}
+
+impl<K: 'static, V: 'static> Materialized<K, V> {
+    /// A store without a name of its own, with the default serdes of the types.
+    #[must_use]
+    pub fn new() -> Self
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        Materialized::with(K::default_serde(), V::default_serde())
+    }
+
+    /// A store of that name, with the default serdes of the types (`Materialized.as` in Java).
+    #[must_use]
+    pub fn as_store(name: impl Into<String>) -> Self
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        Materialized::new().with_name(name)
+    }
+
+    /// A store without a name of its own, with these serdes.
+    pub fn with(key: impl Serde<Item = K>, value: impl Serde<Item = V>) -> Self {
+        Materialized {
+            name: None,
+            key: SharedSerde::new(key),
+            value: SharedSerde::new(value),
+            logged: true,
+            changelog_config: BTreeMap::new(),
+        }
+    }
+
+    /// Names the store.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(Arc::from(name.into()));
+        self
+    }
+
+    /// Keeps no changelog: the table is gone when its task moves or the process ends.
+    #[must_use]
+    pub fn with_logging_disabled(mut self) -> Self {
+        self.logged = false;
+        self
+    }
+
+    /// Sets a topic configuration of the changelog, by Kafka's name.
+    #[must_use]
+    pub fn with_changelog_config(mut self, name: &str, value: &str) -> Self {
+        self.changelog_config
+            .insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The name given, if any.
+    #[must_use]
+    pub fn store_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(crate) fn shared_name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
+    }
+
+    /// The table's store under the name that it got.
+    pub(crate) fn store(&self, name: &Arc<str>) -> StoreBuilder<K, V> {
+        let (key, value) = (self.key.clone(), self.value.clone());
+        let store = StoreBuilder::timestamped_key_value(&**name, key, value);
+        let config = self.changelog_config.iter();
+        let store = config.fold(store, |store, (k, v)| store.with_changelog_config(k, v));
+        if self.logged {
+            store
+        } else {
+            store.with_logging_disabled()
+        }
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> Default for Materialized<K, V> {
+    fn default() -> Self {
+        Materialized::new()
+    }
+}
+
+impl<K, V> Clone for Materialized<K, V> {
+    fn clone(&self) -> Self {
+        Materialized {
+            name: self.name.clone(),
+            key: self.key.clone(),
+            value: self.value.clone(),
+            logged: self.logged,
+            changelog_config: self.changelog_config.clone(),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Materialized<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Materialized")
+            .field("name", &self.name)
+            .field("key", &self.key)
+            .field("value", &self.value)
+            .field("logged", &self.logged)
+            .field("changelog_config", &self.changelog_config)
+            .finish()
+    }
+}

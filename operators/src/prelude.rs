@@ -1,0 +1,27 @@
+//! Everything that a topology, and a test of it, is written with.
+//!
+//! ```
+//! use onceflow::prelude::*;
+//!
+//! let builder = StreamsBuilder::new();
+//! builder.stream("in", Consumed::with(utf8(), i64())).to("out", Produced::new());
+//! # builder.build()?;
+//! # Ok::<(), onceflow::Error>(())
+//! ```
+
+pub use crate::{
+    Data, Grouped, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, OrNull,
+    Repartitioned, StreamsBuilder,
+};
+pub use onceflow_framework::processor::{
+    Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, Partitions, Processor,
+    Punctuation, PunctuationKind,
+};
+pub use onceflow_framework::serde::{
+    DefaultSerde, Serde, bincode, bytes, f32, f64, i16, i32, i64, json, nullable, utf8, uuid, vec,
+};
+pub use onceflow_framework::state::{KeyValueStore, StoreBuilder, TimestampedKeyValueStore};
+pub use onceflow_framework::test_driver::{TestDriver, TestInputTopic, TestOutputTopic};
+pub use onceflow_framework::time::RecordTime;
+pub use onceflow_framework::topology::{Consumed, OffsetReset, Produced};
+pub use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Topology};

@@ -1,0 +1,241 @@
+//! A table: the last value of each key, and how its processors keep and pass it on.
+//!
+//! # Invariants
+//!
+//! - A table gets a store only if it has a name for one, or something downstream needs its old
+//!   values and no table upstream can tell them.
+//! - Old values are decided while the graph grows and read when it is lowered.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use onceflow_framework::processor::{Context, Processor};
+use onceflow_framework::state::{TimestampedKeyValueStore, ValueAndTimestamp};
+use onceflow_framework::{Error, Fault, Timestamp};
+
+use crate::Data;
+use crate::graph::{Graph, Lowering, NodeId};
+use crate::materialized::Materialized;
+
+/// A table with keys `K` and values `V`: each record replaces, or deletes, the row of its key.
+///
+/// As [`KStream`](crate::KStream), a handle that operators leave as it is.
+///
+/// ```
+/// use onceflow::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let users: KTable<String, String> = builder.table("users", Consumed::new());
+/// users.filter(|_, country| country == "NZ").to_stream().to("kiwis", Produced::new());
+///
+/// let driver = TestDriver::new(builder.build()?)?;
+/// let input = driver.input_topic("users", utf8(), utf8());
+/// input.pipe("ada", "NZ", Timestamp::from_millis(1))?;
+/// input.pipe_tombstone("ada", Timestamp::from_millis(2))?;
+/// let kiwis = driver.output_topic("kiwis", utf8(), nullable(utf8()));
+/// assert_eq!(kiwis.read()?.and_then(|r| r.value), Some("NZ".to_owned()));
+/// assert_eq!(kiwis.read()?.map(|r| r.value), Some(None)); // deleted
+/// # Ok::<(), onceflow::Error>(())
+/// ```
+pub struct KTable<K, V> {
+    pub(crate) graph: Graph,
+    pub(crate) node: NodeId,
+    pub(crate) name: Arc<str>,
+    pub(crate) keeping: Rc<Keeping>,
+    /// The name of the next operator.
+    next_name: Option<Arc<str>>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    pub(crate) fn new(graph: Graph, node: NodeId, name: Arc<str>, keeping: Rc<Keeping>) -> Self {
+        KTable {
+            graph,
+            node,
+            name,
+            keeping,
+            next_name: None,
+            types: PhantomData,
+        }
+    }
+
+    /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
+    #[must_use = "the name is for the operator that follows"]
+    pub fn named(&self, name: impl Into<String>) -> Self {
+        let mut named = self.clone();
+        named.next_name = Some(Arc::from(name.into()));
+        named
+    }
+
+    /// The name of the node that this table leaves.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the store that it can be queried by, if it was given one.
+    #[must_use]
+    pub fn queryable_store_name(&self) -> Option<&str> {
+        self.keeping.queryable.as_deref()
+    }
+
+    pub(crate) fn next_name(&self) -> Option<&str> {
+        self.next_name.as_deref()
+    }
+
+    /// Takes the index that Kafka Streams takes, and does not use, for a store without a name.
+    pub(crate) fn take_index_of_unnamed<V2: Data>(
+        &self,
+        prefix: &str,
+        materialized: Option<&Materialized<K, V2>>,
+    ) {
+        if materialized.is_some_and(|materialized| materialized.store_name().is_none()) {
+            self.graph.generate(prefix);
+        }
+    }
+}
+
+impl<K, V> Clone for KTable<K, V> {
+    fn clone(&self) -> Self {
+        KTable {
+            graph: self.graph.clone(),
+            node: self.node,
+            name: Arc::clone(&self.name),
+            keeping: Rc::clone(&self.keeping),
+            next_name: self.next_name.clone(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for KTable<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KTable({})", self.name)
+    }
+}
+
+/// Whether a table keeps a store, and whether it sends old values: no types here.
+pub(crate) struct Keeping {
+    origin: Origin,
+    /// The store's name, if the user gave one.
+    queryable: Option<Arc<str>>,
+    stored: Cell<bool>,
+    sends_old: Cell<bool>,
+}
+
+/// Where a table's rows come from.
+enum Origin {
+    /// A topic or stream: its store is optional, and brings old values.
+    Source,
+    /// An aggregation: always stored.
+    Aggregate,
+    /// Another table, row by row: its old values follow from that table's.
+    Derived(Rc<Keeping>),
+}
+
+impl Keeping {
+    pub(crate) fn source(queryable: Option<&Arc<str>>) -> Rc<Self> {
+        Keeping::new(Origin::Source, queryable, queryable.is_some())
+    }
+
+    pub(crate) fn aggregate(queryable: Option<&Arc<str>>) -> Rc<Self> {
+        Keeping::new(Origin::Aggregate, queryable, true)
+    }
+
+    pub(crate) fn derived(parent: &Rc<Keeping>, queryable: Option<&Arc<str>>) -> Rc<Self> {
+        Keeping::new(
+            Origin::Derived(Rc::clone(parent)),
+            queryable,
+            queryable.is_some(),
+        )
+    }
+
+    fn new(origin: Origin, queryable: Option<&Arc<str>>, stored: bool) -> Rc<Self> {
+        Rc::new(Keeping {
+            origin,
+            queryable: queryable.map(Arc::clone),
+            stored: Cell::new(stored),
+            sends_old: Cell::new(false),
+        })
+    }
+
+    /// Asks for old values, which may make a table upstream keep a store.
+    pub(crate) fn send_old_values(&self) {
+        if self.sends_old.replace(true) {
+            return;
+        }
+        match &self.origin {
+            Origin::Source => self.stored.set(true),
+            Origin::Derived(parent) if !self.stored.get() => parent.send_old_values(),
+            Origin::Aggregate | Origin::Derived(_) => {}
+        }
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.stored.get()
+    }
+
+    pub(crate) fn sends_old(&self) -> bool {
+        self.sends_old.get()
+    }
+}
+
+/// Adds a table's processor, and its store if it has one.
+pub(crate) fn lower_table<K: Data, V: Data, P: Processor>(
+    lowering: &mut Lowering<'_>,
+    name: &Arc<str>,
+    store: Option<(&Materialized<K, V>, &Arc<str>)>,
+    supplier: impl Fn() -> P + Send + Sync + 'static,
+) {
+    lowering.processor(name, supplier);
+    if let Some((materialized, store)) = store {
+        let store = materialized.store(store);
+        lowering.topology().add_state_store(store, &[name]);
+    }
+}
+
+/// A table's store as its processor holds it: named when it is built, opened by `init`.
+pub(crate) struct TableStore<K, V> {
+    name: Arc<str>,
+    opened: Option<TimestampedKeyValueStore<K, V>>,
+}
+
+impl<K: Data, V: Data> TableStore<K, V> {
+    pub(crate) fn named(name: &Arc<str>) -> Self {
+        TableStore {
+            name: Arc::clone(name),
+            opened: None,
+        }
+    }
+
+    pub(crate) fn open<K2: Data, V2: Data>(&mut self, ctx: &Context<K2, V2>) -> Result<(), Fault> {
+        self.opened = Some(ctx.timestamped_key_value_store(&self.name)?);
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        self.store().get(key)
+    }
+
+    /// The value alone.
+    pub(crate) fn value(&self, key: &K) -> Result<Option<V>, Error> {
+        Ok(self.get(key)?.map(|stored| stored.value))
+    }
+
+    pub(crate) fn put(
+        &self,
+        key: &K,
+        value: Option<&V>,
+        timestamp: Timestamp,
+    ) -> Result<(), Error> {
+        self.store().put(key, value, timestamp)
+    }
+
+    fn store(&self) -> &TimestampedKeyValueStore<K, V> {
+        let opened = self.opened.as_ref();
+        opened.expect("init opens the store before the first record")
+    }
+}

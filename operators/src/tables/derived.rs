@@ -1,0 +1,122 @@
+//! A table made row by row from another.
+//!
+//! # Invariants
+//!
+//! - Old values come from its own store if it has one, else from the old values of the table above,
+//!   computed again: the function must answer the same for the same row.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use onceflow_framework::processor::{Context, Processor};
+use onceflow_framework::{Fault, Record};
+
+use crate::Data;
+use crate::change::Change;
+use crate::materialized::Materialized;
+use crate::table::{KTable, Keeping, TableStore, lower_table};
+
+/// What a table made row by row does with a change from nothing to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nothing {
+    /// Nobody downstream can have seen the row.
+    Swallowed,
+    /// Handed on all the same, as Kafka Streams does.
+    HandedOn,
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// Appends a table whose rows `compute` makes from this table's; `None` is no row.
+    pub(super) fn derive<V2: Data>(
+        &self,
+        prefix: &str,
+        nothing: Nothing,
+        materialized: Option<Materialized<K, V2>>,
+        compute: impl Fn(&K, Option<V>) -> Option<V2> + Send + Sync + 'static,
+    ) -> KTable<K, V2> {
+        let name = self.graph.name(self.next_name(), prefix);
+        // A store without a name is never kept: the rows follow from the table above.
+        let stored = materialized.and_then(|m| Some((Arc::clone(m.shared_name()?), m)));
+        let keeping = Keeping::derived(&self.keeping, stored.as_ref().map(|(store, _)| store));
+        if let Some((store, _)) = &stored {
+            self.graph.check(store);
+        }
+        let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
+        let compute = Arc::new(compute);
+        let node = self
+            .graph
+            .add(Arc::clone(&name), &[self.node], move |lowering| {
+                let sends_old = sends.sends_old();
+                let store_name = stored.as_ref().map(|(store, _)| Arc::clone(store));
+                let supplier = move || Derived::<K, V, V2, _> {
+                    store: store_name.as_ref().map(TableStore::named),
+                    sends_old,
+                    nothing,
+                    compute: Arc::clone(&compute),
+                    types: PhantomData,
+                };
+                let stored = stored.as_ref().map(|(store, m)| (m, store));
+                lower_table(lowering, &output, stored, supplier);
+            });
+        KTable::new(self.graph.clone(), node, name, keeping)
+    }
+}
+
+/// Computes rows from the rows of the table above.
+struct Derived<K, V, V2, F> {
+    store: Option<TableStore<K, V2>>,
+    sends_old: bool,
+    nothing: Nothing,
+    compute: Arc<F>,
+    types: PhantomData<fn(V)>,
+}
+
+impl<K, V, V2, F> Processor for Derived<K, V, V2, F>
+where
+    K: Data,
+    V: Data,
+    V2: Data,
+    F: Fn(&K, Option<V>) -> Option<V2> + Send + Sync + 'static,
+{
+    type KeyIn = K;
+    type ValueIn = Change<V>;
+    type KeyOut = K;
+    type ValueOut = Change<V2>;
+
+    fn init(&mut self, ctx: &mut Context<K, Change<V2>>) -> Result<(), Fault> {
+        self.store.as_mut().map_or(Ok(()), |store| store.open(ctx))
+    }
+
+    fn process(
+        &mut self,
+        record: Record<K, Change<V>>,
+        ctx: &mut Context<K, Change<V2>>,
+    ) -> Result<(), Fault> {
+        let Record {
+            key,
+            value: change,
+            timestamp,
+            headers,
+        } = record;
+        let new = (self.compute)(&key, change.new);
+        let old = match &self.store {
+            _ if !self.sends_old => None,
+            Some(store) => store.value(&key)?,
+            None => (self.compute)(&key, change.old),
+        };
+        let is_nothing = self.sends_old && old.is_none() && new.is_none();
+        if is_nothing && self.nothing == Nothing::Swallowed {
+            return Ok(());
+        }
+        if let Some(store) = &self.store {
+            store.put(&key, new.as_ref(), timestamp)?;
+        }
+        ctx.forward(Record {
+            key,
+            value: Change { old, new },
+            timestamp,
+            headers,
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! A table grouped under new keys, ready to be aggregated.
+//!
+//! # Invariants
+//!
+//! - A change is applied as a subtraction of the old value, then an addition of the new one.
+//! - Nothing is subtracted from a group that has no row.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use onceflow_framework::processor::{Context, Processor};
+use onceflow_framework::serde::{Serde, SharedSerde};
+use onceflow_framework::topology::Produced;
+use onceflow_framework::{Fault, Record};
+
+use crate::Data;
+use crate::change::{Change, ChangeSerde};
+use crate::graph::{Graph, NodeId};
+use crate::grouped::Grouped;
+use crate::materialized::Materialized;
+use crate::names::{SINK, SOURCE, TABLE_AGGREGATE};
+use crate::repartition::add_source_of;
+use crate::table::{KTable, Keeping, TableStore, lower_table};
+
+/// A table grouped under new keys: what `count`, `reduce` and `aggregate` of tables are called on.
+///
+/// ```
+/// use onceflow::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let salaries: KTable<String, i64> = builder.table("salaries", Consumed::new());
+/// let by_initial: KGroupedTable<String, i64> =
+///     salaries.group_by(|who, salary| (who[..1].to_owned(), salary), Grouped::new());
+/// by_initial.reduce(|sum, more| sum + more, |sum, less| sum - less);
+/// # builder.build()?;
+/// # Ok::<(), onceflow::Error>(())
+/// ```
+pub struct KGroupedTable<K, V> {
+    graph: Graph,
+    node: NodeId,
+    pub(super) grouped: Grouped<K, V>,
+    /// The repartition topic of a named grouping, shared by its aggregations.
+    repartition: Rc<Cell<Option<NodeId>>>,
+    /// The name of the next operator.
+    next_name: Option<Arc<str>>,
+}
+
+/// How a group's row follows from the rows of the table.
+pub(super) struct Fold<Add, Subtract> {
+    pub(super) add: Add,
+    pub(super) subtract: Subtract,
+}
+
+impl<K: Data, V: Data> KGroupedTable<K, V> {
+    pub(super) fn new(graph: Graph, node: NodeId, grouped: Grouped<K, V>) -> Self {
+        KGroupedTable {
+            graph,
+            node,
+            grouped,
+            repartition: Rc::default(),
+            next_name: None,
+        }
+    }
+
+    /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
+    #[must_use = "the name is for the operator that follows"]
+    pub fn named(&self, name: impl Into<String>) -> Self {
+        let mut named = self.clone();
+        named.next_name = Some(Arc::from(name.into()));
+        named
+    }
+
+    /// Adds an aggregation behind a repartition topic.
+    pub(super) fn fold<A, Add, Subtract>(
+        &self,
+        prefix: &str,
+        materialized: Materialized<K, A>,
+        fold: Fold<Add, Subtract>,
+    ) -> KTable<K, A>
+    where
+        A: Data,
+        Add: Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
+        Subtract: Fn(&K, V, A) -> Option<A> + Send + Sync + 'static,
+    {
+        let store = self
+            .graph
+            .store_name(materialized.shared_name(), TABLE_AGGREGATE);
+        let given = self.next_name.as_deref();
+        let sink = self.graph.suffixed_name(given, "-sink", SINK);
+        let source = self.graph.suffixed_name(given, "-source", SOURCE);
+        let name = self.graph.name(given, prefix);
+        let parent = self.repartitioned(&store, sink, source);
+        let keeping = Keeping::aggregate(materialized.shared_name());
+        let (output, sends, fold) = (Arc::clone(&name), Rc::clone(&keeping), Arc::new(fold));
+        let node = self
+            .graph
+            .add(Arc::clone(&name), &[parent], move |lowering| {
+                let (sends_old, store_name) = (sends.sends_old(), Arc::clone(&store));
+                let result = materialized.value.clone();
+                let supplier = move || TableAggregate::<K, V, A, Add, Subtract> {
+                    result: result.clone(),
+                    store: TableStore::named(&store_name),
+                    sends_old,
+                    fold: Arc::clone(&fold),
+                    types: PhantomData,
+                };
+                lower_table(lowering, &output, Some((&materialized, &store)), supplier);
+            });
+        KTable::new(self.graph.clone(), node, name, keeping)
+    }
+
+    /// The repartition topic: a named grouping shares one, else each aggregation has its own.
+    fn repartitioned(&self, store: &str, sink: Arc<str>, source: Arc<str>) -> NodeId {
+        let given = self.grouped.name.as_deref();
+        if let Some(shared) = self.repartition.get().filter(|_| given.is_some()) {
+            self.graph.add_again(shared);
+            return shared;
+        }
+        let topic = format!("{}-repartition", given.unwrap_or(store));
+        let value = ChangeSerde(self.grouped.value.clone());
+        let produced = Produced::with(self.grouped.key.clone(), value);
+        let node = self
+            .graph
+            .add(Arc::clone(&source), &[self.node], move |lowering| {
+                let topic = lowering.topology().add_internal_topic(&topic, None);
+                lowering.sink(&sink, topic.clone(), produced.clone());
+                add_source_of(lowering.topology(), &source, topic, &produced);
+            });
+        self.repartition.set(Some(node));
+        node
+    }
+}
+
+impl<K, V> Clone for KGroupedTable<K, V> {
+    fn clone(&self) -> Self {
+        KGroupedTable {
+            graph: self.graph.clone(),
+            node: self.node,
+            grouped: self.grouped.clone(),
+            repartition: Rc::clone(&self.repartition),
+            next_name: self.next_name.clone(),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for KGroupedTable<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KGroupedTable({:?})", self.grouped)
+    }
+}
+
+/// Subtracts the old value from a group's row and adds the new one.
+struct TableAggregate<K, V, A, Add, Subtract> {
+    result: SharedSerde<A>,
+    store: TableStore<K, A>,
+    sends_old: bool,
+    fold: Arc<Fold<Add, Subtract>>,
+    types: PhantomData<fn(V)>,
+}
+
+impl<K, V, A, Add, Subtract> Processor for TableAggregate<K, V, A, Add, Subtract>
+where
+    K: Data,
+    V: Data,
+    A: Data,
+    Add: Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
+    Subtract: Fn(&K, V, A) -> Option<A> + Send + Sync + 'static,
+{
+    type KeyIn = K;
+    type ValueIn = Change<V>;
+    type KeyOut = K;
+    type ValueOut = Change<A>;
+
+    fn init(&mut self, ctx: &mut Context<K, Change<A>>) -> Result<(), Fault> {
+        self.store.open(ctx)
+    }
+
+    fn process(
+        &mut self,
+        record: Record<K, Change<V>>,
+        ctx: &mut Context<K, Change<A>>,
+    ) -> Result<(), Fault> {
+        let Record { key, value, .. } = record;
+        let row = self.store.get(&key)?;
+        let subtracts = value.old.is_some() && row.is_some();
+        let timestamp = match &row {
+            Some(row) if subtracts || value.new.is_some() => row.timestamp.max(record.timestamp),
+            _ => record.timestamp,
+        };
+        let present = |row: &A| !self.result.is_null(row);
+        let row = row.map(|row| row.value);
+        let old = row.as_ref().filter(|_| self.sends_old).cloned();
+        let rest = match (value.old, row) {
+            (Some(value), Some(row)) => (self.fold.subtract)(&key, value, row).filter(present),
+            (_, row) => row,
+        };
+        let new = match value.new {
+            Some(value) => (self.fold.add)(&key, value, rest).filter(present),
+            None => rest,
+        };
+        self.store.put(&key, new.as_ref(), timestamp)?;
+        ctx.forward(Record {
+            key,
+            value: Change { old, new },
+            timestamp,
+            headers: record.headers,
+        })
+    }
+}

@@ -1,0 +1,338 @@
+//! Collecting settings, then checking them as a whole.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::clients::{ClientOverrides, shown};
+use super::properties_text;
+use super::settings::{self, Named};
+use super::{Config, Guarantee};
+use crate::error::{Error, ErrorKind};
+use crate::processor::OnBadRecord;
+use crate::topology::OffsetReset;
+
+/// More workers than any machine has use for: beyond it, it is a mistake.
+const WORKERS_MAX: usize = 1_024;
+
+/// Kafka's limit on the names of topics, which internal topics begin with the application id.
+const APPLICATION_ID_CHARS_MAX: usize = 200;
+
+/// The spans that Kafka takes: its numbers are signed 32-bit milliseconds.
+const SPAN_MAX: Duration = Duration::from_millis(2_147_483_647);
+
+/// The least transaction timeout that librdkafka takes.
+const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// Builds a [`Config`]; made by [`Config::builder`].
+#[must_use = "a builder does nothing before `build`"]
+pub struct ConfigBuilder {
+    pub(super) config: Config,
+    /// What is wrong so far: told all at once by `build`.
+    pub(super) problems: Vec<String>,
+}
+
+impl ConfigBuilder {
+    pub(super) fn new(application_id: String, bootstrap_servers: String) -> Self {
+        let config = Config {
+            application_id,
+            bootstrap_servers,
+            guarantee: Guarantee::default(),
+            num_stream_threads: 1,
+            commit_interval: Duration::from_millis(100),
+            commit_linger: Duration::from_millis(5),
+            batch_bytes_max: 32 << 20,
+            transaction_timeout: Duration::from_secs(10),
+            task_timeout: Duration::from_secs(300),
+            startup_timeout: Duration::from_secs(10),
+            auto_offset_reset: OffsetReset::Earliest,
+            on_bad_record: OnBadRecord::default(),
+            replication_factor: -1,
+            state_dir: std::env::temp_dir().join("onceflow"),
+            client_id: None,
+            instance_id: None,
+            static_membership: false,
+            clients: ClientOverrides::default(),
+        };
+        ConfigBuilder {
+            config,
+            problems: Vec::new(),
+        }
+    }
+
+    /// How often a record takes effect (default: exactly once).
+    pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
+        self.config.guarantee = guarantee;
+        self
+    }
+
+    /// How many workers this process has, each with a thread, a consumer and a producer
+    /// (default: 1). More than the inputs have partitions stay idle.
+    pub fn num_stream_threads(mut self, workers: usize) -> Self {
+        self.config.num_stream_threads = workers;
+        self
+    }
+
+    /// How long a batch, which is a transaction, stays open at most (default: 100 ms). Shorter
+    /// is sooner visible; longer costs less per record.
+    pub fn commit_interval(mut self, interval: Duration) -> Self {
+        self.config.commit_interval = interval;
+        self
+    }
+
+    /// How long a batch waits for more input once it has processed all there was, before it is
+    /// committed (default: 5 ms). This is the latency under light load.
+    pub fn commit_linger(mut self, linger: Duration) -> Self {
+        self.config.commit_linger = linger;
+        self
+    }
+
+    /// How many bytes of input a batch holds before it is committed (default: 32 MiB, for each
+    /// worker). It holds them to process them again after an abort.
+    pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.batch_bytes_max = bytes;
+        self
+    }
+
+    /// After how long the broker aborts a transaction that was left open (default: 10 s). A
+    /// crashed worker delays those who read its outputs by up to this; a batch that takes longer
+    /// is aborted and processed again. Must exceed the commit interval.
+    pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.config.transaction_timeout = timeout;
+        self
+    }
+
+    /// How long brokers may be unreachable before the application fails (default: 5 minutes).
+    pub fn task_timeout(mut self, timeout: Duration) -> Self {
+        self.config.task_timeout = timeout;
+        self
+    }
+
+    /// Within how long brokers must answer at the start (default: 10 s): a mistyped address
+    /// should not look like a long outage.
+    pub fn startup_timeout(mut self, timeout: Duration) -> Self {
+        self.config.startup_timeout = timeout;
+        self
+    }
+
+    /// Where a source begins whose group has no offset, unless the source says otherwise
+    /// (default: at the oldest record, as in Kafka Streams).
+    pub fn auto_offset_reset(mut self, reset: OffsetReset) -> Self {
+        self.config.auto_offset_reset = reset;
+        self
+    }
+
+    /// What becomes of bytes that a source cannot read (default: the application stops).
+    pub fn on_bad_record(mut self, handler: OnBadRecord) -> Self {
+        self.config.on_bad_record = handler;
+        self
+    }
+
+    /// Replicas of the internal topics that are created (default: -1, the broker's default).
+    pub fn replication_factor(mut self, replicas: i32) -> Self {
+        self.config.replication_factor = replicas;
+        self
+    }
+
+    /// Where this process keeps files (default: `onceflow` in the directory for temporary files;
+    /// choose one that outlives a restart of the machine).
+    pub fn state_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.config.state_dir = directory.into();
+        self
+    }
+
+    /// What the names of clients begin with, in the broker's logs and metrics (default: nothing
+    /// before the names of the workers).
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.config.client_id = Some(id.into());
+        self
+    }
+
+    /// The stable name of this process, unique among the running processes of the application
+    /// (default: a name kept in the state directory).
+    ///
+    /// Transactional ids are `{application id}-{instance id}-{worker}`: a process that starts
+    /// again under its name ends at once what its predecessor left open.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.config.instance_id = Some(id.into());
+        self
+    }
+
+    /// Whether workers keep their partitions across a restart of the process that is shorter
+    /// than the session timeout (default: no): their `group.instance.id` is then the instance's
+    /// name and the worker's number.
+    pub fn static_membership(mut self, keep: bool) -> Self {
+        self.config.static_membership = keep;
+        self
+    }
+
+    /// Sets anything by Kafka's name: of Kafka Streams, of ours, or of librdkafka's clients; see
+    /// the [module](super). What is wrong with it is told by [`build`](Self::build).
+    pub fn property(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.set(name.as_ref(), value.as_ref());
+        self
+    }
+
+    /// Sets many by their names, in order.
+    pub fn properties<N: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        properties: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        for (name, value) in properties {
+            self.set(name.as_ref(), value.as_ref());
+        }
+        self
+    }
+
+    /// Sets what the text of a Java `.properties` file says.
+    pub fn properties_text(mut self, text: &str) -> Self {
+        for line in properties_text::parse(text) {
+            match line {
+                Ok((name, value)) => self.set(&name, &value),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        self
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        let (name, value) = (name.trim(), value.trim());
+        let set = match settings::named(name) {
+            Named::Ours(setting) => (setting.set)(&mut self.config, value)
+                .map_err(|expected| format!("expected {expected}")),
+            Named::Client(layer, property) => self.config.clients.set(layer, property, value),
+            Named::Problem(problem) => return self.problems.push(problem),
+        };
+        if let Err(problem) = set {
+            let value = shown(name, value);
+            self.problems.push(format!("{name}={value}: {problem}"));
+        }
+    }
+
+    /// Checks all settings, one by one and against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] with everything that is wrong: settings that are unknown (and the
+    /// nearest that is known), malformed, out of range, Java's only, contradict each other, or
+    /// would break the guarantee.
+    pub fn build(mut self) -> Result<Config, Error> {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(self.name_problems());
+        problems.extend(self.number_problems());
+        problems.extend(self.config.client_problems());
+        if problems.is_empty() {
+            return Ok(self.config);
+        }
+        let message = format!("invalid configuration: {}", problems.join("; "));
+        Err(Error::new(ErrorKind::Config, message))
+    }
+
+    fn name_problems(&self) -> Vec<String> {
+        let config = &self.config;
+        let mut problems = Vec::new();
+        if config.application_id.is_empty() {
+            problems
+                .push("application.id is required: it names the group and its topics".to_owned());
+        } else if !is_topic_name(&config.application_id) {
+            problems.push(format!(
+                "application.id={}: expected at most {APPLICATION_ID_CHARS_MAX} of a-z, A-Z, \
+                 0-9, '.', '_' and '-', for topics are named after it",
+                config.application_id
+            ));
+        }
+        if config.bootstrap_servers.is_empty() {
+            problems
+                .push("bootstrap.servers is required: host:port, separated by commas".to_owned());
+        } else if let Some(wrong) = config.bootstrap_servers.split(',').find(|s| !is_server(s)) {
+            problems.push(format!(
+                "bootstrap.servers: expected host:port, not '{wrong}'"
+            ));
+        }
+        for (name, id) in [
+            ("instance.id", &config.instance_id),
+            ("client.id", &config.client_id),
+        ] {
+            if id.as_deref().is_some_and(|id| !is_topic_name(id)) {
+                problems.push(format!(
+                    "{name}: expected a name of a-z, A-Z, 0-9, '.', '_' and '-'"
+                ));
+            }
+        }
+        problems
+    }
+
+    fn number_problems(&self) -> Vec<String> {
+        let config = &self.config;
+        let millis = Duration::from_millis;
+        let spans = [
+            ("commit.interval.ms", config.commit_interval, millis(1)),
+            ("commit.linger.ms", config.commit_linger, Duration::ZERO),
+            ("task.timeout.ms", config.task_timeout, Duration::ZERO),
+            ("startup.timeout.ms", config.startup_timeout, millis(1)),
+            (
+                "transaction.timeout.ms",
+                config.transaction_timeout,
+                TRANSACTION_TIMEOUT_MIN,
+            ),
+        ];
+        let spans = spans
+            .into_iter()
+            .filter(|(_, span, min)| span < min || *span > SPAN_MAX);
+        let mut problems: Vec<String> = spans
+            .map(|(name, span, min)| {
+                let (span, min, max) = (span.as_millis(), min.as_millis(), SPAN_MAX.as_millis());
+                format!("{name}={span}: expected {min} to {max}")
+            })
+            .collect();
+        if !(1..=WORKERS_MAX).contains(&config.num_stream_threads) {
+            let workers = config.num_stream_threads;
+            problems.push(format!(
+                "num.stream.threads={workers}: expected 1 to {WORKERS_MAX}"
+            ));
+        }
+        if config.batch_bytes_max == 0 {
+            problems.push("batch.bytes.max=0: expected at least one byte".to_owned());
+        }
+        if config.replication_factor != -1 && !(1..=32_767).contains(&config.replication_factor) {
+            let replicas = config.replication_factor;
+            problems.push(format!(
+                "replication.factor={replicas}: expected -1 (the broker's default), or 1 to 32767"
+            ));
+        }
+        if config.transaction_timeout <= config.commit_interval {
+            problems.push(format!(
+                "transaction.timeout.ms={} must exceed commit.interval.ms={}, or the broker aborts \
+                 batches before they are committed",
+                config.transaction_timeout.as_millis(),
+                config.commit_interval.as_millis()
+            ));
+        }
+        problems
+    }
+}
+
+fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= APPLICATION_ID_CHARS_MAX && name.chars().all(legal)
+}
+
+/// `host`, `host:port` or `protocol://host:port`; librdkafka's port is 9092 where none is named.
+fn is_server(server: &str) -> bool {
+    let server = server.trim();
+    let server = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let ipv6_end = server.rfind(']').map_or(0, |end| end + 1);
+    let port = server[ipv6_end..].rsplit_once(':').map(|(_, port)| port);
+    let host = server.len() - port.map_or(0, |port| port.len() + 1);
+    let port_is_one = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    host > 0 && port_is_one && !server.contains(char::is_whitespace)
+}
+
+impl fmt::Debug for ConfigBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigBuilder")
+            .field("config", &self.config)
+            .field("problems", &self.problems)
+            .finish()
+    }
+}

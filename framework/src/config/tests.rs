@@ -1,0 +1,421 @@
+use std::time::Duration;
+
+use super::{Config, Guarantee};
+use crate::error::ErrorKind;
+use crate::processor::OnBadRecord;
+use crate::topology::OffsetReset;
+
+/// What one setting does: empty if it is taken, else what the error says of it.
+fn outcome(name: &str, value: &str) -> String {
+    let built = Config::builder("app", "localhost:9092")
+        .property(name, value)
+        .build();
+    let Err(error) = built else {
+        return String::new();
+    };
+    assert_eq!(error.kind(), ErrorKind::Config, "{name}={value}");
+    let told = error.to_string();
+    told.strip_prefix("invalid configuration: ")
+        .expect("every error begins so")
+        .to_owned()
+}
+
+/// Rows of a name, a value and a part of the error; no part: the setting is taken.
+fn check(rows: &[(&str, &str, &str)]) {
+    for (name, value, part) in rows {
+        let outcome = outcome(name, value);
+        assert_eq!(
+            outcome.is_empty(),
+            part.is_empty(),
+            "{name}={value}: {outcome}"
+        );
+        assert!(outcome.contains(part), "{name}={value}: {outcome}");
+        let prefixes = ["main.", "restore.", "consumer.", "producer."].iter();
+        let short = prefixes.fold(*name, |name, prefix| {
+            name.strip_prefix(prefix).unwrap_or(name)
+        });
+        assert!(
+            outcome.is_empty() || outcome.contains(short),
+            "{outcome} does not name {name}"
+        );
+    }
+}
+
+#[test]
+fn settings_are_read_by_their_kafka_names() {
+    let config = Config::from_properties_text(
+        "application.id=orders\n\
+         bootstrap.servers=one:9092, two:9093\n\
+         processing.guarantee=at_least_once\n\
+         num.stream.threads=3\n\
+         commit.interval.ms=250\n\
+         commit.linger.ms=0\n\
+         batch.bytes.max=1048576\n\
+         transaction.timeout.ms=60000\n\
+         task.timeout.ms=1000\n\
+         startup.timeout.ms=2000\n\
+         auto.offset.reset=latest\n\
+         deserialization.exception.handler=\
+         org.apache.kafka.streams.errors.LogAndContinueExceptionHandler\n\
+         replication.factor=3\n\
+         state.dir=/var/lib/orders\n\
+         client.id=checkout\n\
+         instance.id=pod-7\n\
+         static.membership=true\n",
+    );
+    let config = config.unwrap();
+    assert_eq!(config.application_id(), "orders");
+    assert_eq!(config.bootstrap_servers(), "one:9092, two:9093");
+    assert_eq!(config.guarantee(), Guarantee::AtLeastOnce);
+    assert_eq!(config.num_stream_threads(), 3);
+    assert_eq!(config.commit_interval(), Duration::from_millis(250));
+    assert_eq!(config.commit_linger(), Duration::ZERO);
+    assert_eq!(config.batch_bytes_max(), 1 << 20);
+    assert_eq!(config.transaction_timeout(), Duration::from_secs(60));
+    assert_eq!(config.task_timeout(), Duration::from_secs(1));
+    assert_eq!(config.startup_timeout(), Duration::from_secs(2));
+    assert_eq!(config.auto_offset_reset(), OffsetReset::Latest);
+    assert_eq!(config.on_bad_record(), OnBadRecord::Continue);
+    assert_eq!(config.replication_factor(), 3);
+    assert_eq!(config.state_dir().to_str(), Some("/var/lib/orders"));
+    assert_eq!(config.client_id(), Some("checkout"));
+    assert_eq!(config.instance_id(), Some("pod-7"));
+    assert!(config.static_membership());
+}
+
+#[test]
+fn values_are_checked_and_the_error_says_what_was_expected() {
+    check(&[
+        ("application.id", "", "application.id is required"),
+        ("application.id", "a b", "expected at most 200 of a-z"),
+        ("bootstrap.servers", "", "bootstrap.servers is required"),
+        ("bootstrap.servers", "localhost", ""),
+        ("bootstrap.servers", "[::1]:9092,SASL_SSL://b:9093", ""),
+        (
+            "bootstrap.servers",
+            "localhost:port",
+            "expected host:port, not 'localhost:port'",
+        ),
+        (
+            "bootstrap.servers",
+            "a:1,,b:2",
+            "expected host:port, not ''",
+        ),
+        ("bootstrap.servers", ":9092", "expected host:port"),
+        ("processing.guarantee", "exactly_once_v2", ""),
+        ("processing.guarantee", "at_most_once", ""),
+        (
+            "processing.guarantee",
+            "exactly_once",
+            "expected exactly_once_v2, which replaced",
+        ),
+        (
+            "processing.guarantee",
+            "always",
+            "exactly_once_v2, at_least_once, at_most_once",
+        ),
+        ("num.stream.threads", "0", "expected 1 to 1024"),
+        ("num.stream.threads", "-1", "expected a whole number"),
+        (
+            "commit.interval.ms",
+            "100ms",
+            "milliseconds, as a whole number without a unit",
+        ),
+        ("commit.interval.ms", "0", "expected 1 to 2147483647"),
+        ("commit.interval.ms", " 40 ", ""),
+        ("commit.linger.ms", "0", ""),
+        ("batch.bytes.max", "0", "at least one byte"),
+        ("batch.bytes.max", "32MB", "expected a whole number"),
+        ("replication.factor", "-1", ""),
+        (
+            "replication.factor",
+            "0",
+            "expected -1 (the broker's default), or 1 to 32767",
+        ),
+        ("auto.offset.reset", "Earliest", ""),
+        (
+            "auto.offset.reset",
+            "by_duration:PT1H",
+            "earliest, latest or none",
+        ),
+        ("deserialization.exception.handler", "fail", ""),
+        ("default.deserialization.exception.handler", "continue", ""),
+        (
+            "deserialization.exception.handler",
+            "com.example.Mine",
+            "expected fail or continue",
+        ),
+        ("static.membership", "yes", "expected true or false"),
+        ("instance.id", "pod 7", "expected a name of"),
+        ("state.dir", "", "expected a directory"),
+    ]);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_told() {
+    check(&[
+        ("transaction.timeout.ms", "100", "expected 1000 to"),
+        (
+            "commit.interval.ms",
+            "10000",
+            "must exceed commit.interval.ms=10000",
+        ),
+        ("producer.transaction.timeout.ms", "20000", ""),
+        (
+            "transaction.timeout.ms",
+            "400000",
+            "too long for max.poll.interval.ms",
+        ),
+        (
+            "session.timeout.ms",
+            "3000",
+            "heartbeat.interval.ms (3000 ms) is too long for session",
+        ),
+        (
+            "consumer.max.poll.interval.ms",
+            "30000",
+            "session.timeout.ms (45000 ms) is too long",
+        ),
+        ("producer.delivery.timeout.ms", "10000", ""),
+        (
+            "producer.delivery.timeout.ms",
+            "10001",
+            "a record cannot outlive its transaction",
+        ),
+        ("message.timeout.ms", "0", "0 is for ever"),
+        ("socket.timeout.ms", "10100", ""),
+        (
+            "socket.timeout.ms",
+            "10101",
+            "a request cannot outlive its transaction",
+        ),
+    ]);
+}
+
+#[test]
+fn what_the_guarantee_rests_on_cannot_be_set() {
+    check(&[
+        ("enable.auto.commit", "true", "commit.interval.ms"),
+        ("enable.auto.commit", "false", ""),
+        ("consumer.enable.auto.commit", "true", "never on a timer"),
+        (
+            "main.consumer.enable.auto.offset.store",
+            "true",
+            "once its record is processed",
+        ),
+        (
+            "restore.consumer.isolation.level",
+            "read_uncommitted",
+            "aborted transactions",
+        ),
+        ("consumer.isolation.level", "read_committed", ""),
+        ("consumer.group.id", "mine", "named by application.id"),
+        ("group.instance.id", "mine", "static.membership=true"),
+        (
+            "consumer.auto.offset.reset",
+            "latest",
+            "set auto.offset.reset",
+        ),
+        (
+            "partition.assignment.strategy",
+            "cooperative-sticky",
+            "range assignor",
+        ),
+        ("group.protocol", "consumer", "classic"),
+        ("consumer.enable.partition.eof", "true", "a restore sets it"),
+        (
+            "producer.transactional.id",
+            "mine",
+            "made of application.id",
+        ),
+        (
+            "producer.enable.idempotence",
+            "false",
+            "write a record twice",
+        ),
+        ("acks", "1", "in-sync replicas"),
+        ("acks", "all", ""),
+        ("request.required.acks", "0", "in-sync replicas"),
+        (
+            "max.in.flight.requests.per.connection",
+            "6",
+            "order of retried requests",
+        ),
+        ("max.in.flight", "5", ""),
+        ("producer.retries", "0", "must be able to retry"),
+        (
+            "delivery.report.only.error",
+            "false",
+            "a report of every record",
+        ),
+        ("partitioner", "random", "Produced::with_partitioner"),
+        (
+            "producer.bootstrap.servers",
+            "other:9092",
+            "set bootstrap.servers",
+        ),
+        ("consumer.client.id", "mine", "set client.id"),
+    ]);
+}
+
+#[test]
+fn a_setting_goes_to_the_clients_that_have_it() {
+    check(&[
+        ("session.timeout.ms", "30000", ""),
+        ("consumer.heartbeat.interval.ms", "1000", ""),
+        (
+            "consumer.linger.ms",
+            "5",
+            "only producers have such a setting",
+        ),
+        (
+            "producer.fetch.min.bytes",
+            "5",
+            "only consumers have such a setting",
+        ),
+        ("admin.linger.ms", "5", "only producers have such a setting"),
+        ("admin.retry.backoff.ms", "50", ""),
+        ("linger.ms", "fast", "a whole number from 0 to 900000"),
+        (
+            "producer.batch.size",
+            "0",
+            "a whole number from 1 to 2147483647",
+        ),
+        ("check.crcs", "maybe", "expected true or false"),
+    ]);
+}
+
+#[test]
+fn an_unknown_setting_is_an_error_that_names_the_nearest() {
+    check(&[
+        (
+            "commit.intervall.ms",
+            "100",
+            "did you mean commit.interval.ms?",
+        ),
+        ("num.stream.thread", "2", "did you mean num.stream.threads?"),
+        (
+            "processing.guarantees",
+            "at_least_once",
+            "did you mean processing.guarantee?",
+        ),
+        (
+            "consumer.fetch.max.byte",
+            "1",
+            "did you mean consumer.fetch.max.bytes?",
+        ),
+        (
+            "producer.compresion.type",
+            "lz4",
+            "did you mean producer.compression.type?",
+        ),
+        ("sasl.pasword", "x", "did you mean sasl.password?"),
+        ("wibble", "1", "wibble is unknown"),
+    ]);
+    assert!(!outcome("wibble", "1").contains("did you mean"));
+}
+
+#[test]
+fn what_only_java_knows_says_what_to_do_here() {
+    check(&[
+        ("default.key.serde", "x", "Consumed::with"),
+        ("default.windowed.value.serde.inner", "x", "Consumed::with"),
+        (
+            "default.timestamp.extractor",
+            "x",
+            "Consumed::with_record_time",
+        ),
+        ("cache.max.bytes.buffering", "0", "no record cache"),
+        ("statestore.cache.max.bytes", "0", "no record cache"),
+        ("rocksdb.config.setter", "x", "StoreBuilder"),
+        ("num.standby.replicas", "1", "no standby tasks"),
+        ("rack.aware.assignment.tags", "zone", "no standby tasks"),
+        (
+            "consumer.max.poll.records",
+            "10",
+            "consumer.queued.min.messages",
+        ),
+        ("consumer.fetch.max.wait.ms", "10", "fetch.wait.max.ms"),
+        ("producer.buffer.memory", "10", "queue.buffering.max.kbytes"),
+        ("ssl.truststore.location", "x.jks", "ssl.ca.location"),
+        ("sasl.jaas.config", "x", "sasl.username"),
+        ("topic.retention.ms", "1", "with_changelog_config"),
+        ("metadata.broker.list", "a:1", "set bootstrap.servers"),
+    ]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = "application.id=app\nnum.stream.threads=many\nacks=0\nwibble=1\n\\uzzzz=1";
+    let told = Config::from_properties_text(text).unwrap_err().to_string();
+    for part in [
+        "num.stream.threads",
+        "acks",
+        "wibble",
+        "line 5",
+        "bootstrap.servers is required",
+    ] {
+        assert!(told.contains(part), "{part} is missing in: {told}");
+    }
+}
+
+#[test]
+fn a_setting_for_one_client_wins_over_one_for_several_in_any_order() {
+    let config = Config::builder("app", "b:1")
+        .property("restore.consumer.fetch.min.bytes", "3")
+        .property("consumer.fetch.min.bytes", "2")
+        .property("fetch.min.bytes", "1")
+        .property("producer.retry.backoff.ms", "7")
+        .property("retry.backoff.ms", "8")
+        .property("queue.buffering.max.ms", "9")
+        .property("client.id", "me")
+        .build()
+        .unwrap();
+    let clients = config.client_properties();
+    assert_eq!(clients.consumer["fetch.min.bytes"], "2");
+    assert_eq!(clients.restore_consumer["fetch.min.bytes"], "3");
+    assert_eq!(clients.producer.get("fetch.min.bytes"), None);
+    assert_eq!(clients.producer["retry.backoff.ms"], "7");
+    assert_eq!(clients.consumer["retry.backoff.ms"], "8");
+    // The second name of linger.ms: kept once, under the name that a default may have.
+    assert_eq!(clients.producer["linger.ms"], "9");
+    assert_eq!(clients.producer.get("queue.buffering.max.ms"), None);
+    assert_eq!(clients.producer["transaction.timeout.ms"], "10000");
+    assert_eq!(clients.consumer["group.id"], "app");
+    let all = [
+        &clients.consumer,
+        &clients.producer,
+        &clients.restore_consumer,
+        &clients.admin,
+    ];
+    assert!(
+        all.iter()
+            .all(|client| client["bootstrap.servers"] == "b:1")
+    );
+    assert!(all.iter().all(|client| client["client.id"] == "me"));
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let secret = "geheim";
+    let names = [
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.keystore.password",
+        "ssl.key.pem",
+        "consumer.sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+    ];
+    let builder = Config::builder("app", "b:1").properties(names.map(|name| (name, secret)));
+    assert!(!format!("{builder:?}").contains(secret));
+    let printed = format!("{:?}", builder.build().unwrap());
+    assert!(
+        !printed.contains(secret) && printed.contains("sasl.password"),
+        "{printed}"
+    );
+    for misspelt in ["sasl.pasword", "sasl.jaas.config", "producer.sasl.passwort"] {
+        assert!(!outcome(misspelt, secret).contains(secret));
+    }
+}

@@ -163,11 +163,7 @@ impl ManualClock {
     /// Turns the clock on; what is below a millisecond is cut off.
     pub fn advance(&self, span: Duration) {
         let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let turn = |elapsed: u64| Some(elapsed.saturating_add(span_ms));
-        let turned = self
-            .elapsed_ms
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, turn);
-        assert!(turned.is_ok(), "turning a clock cannot be refused");
+        self.elapsed_ms.fetch_add(span_ms, Ordering::Relaxed);
     }
 }
 

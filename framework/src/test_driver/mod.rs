@@ -89,7 +89,7 @@ use std::time::Duration;
 pub use builder::TestDriverBuilder;
 pub use capture::{CapturedRecord, RawBytes};
 pub use stores::{TestKeyValueStore, TestTimestampedKeyValueStore};
-pub use topics::{TestInputTopic, TestOutputTopic};
+pub use topics::{TestInputTopic, TestOutputTopic, WithPosition};
 
 use engine::Engine;
 

@@ -146,6 +146,9 @@ impl<K, V> fmt::Debug for TestInputTopic<K, V> {
     }
 }
 
+/// A record with the partition and offset that it was written to.
+pub type WithPosition<K, V> = (Position, Record<K, V>);
+
 /// Reads what a topology wrote to a topic, in the order of writing, each record once.
 ///
 /// Every handle reads from the beginning, whenever it was made. Made by
@@ -190,7 +193,7 @@ impl<K: 'static, V: 'static> TestOutputTopic<K, V> {
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    pub fn read_with_position(&self) -> Result<Option<(Position, Record<K, V>)>, Error> {
+    pub fn read_with_position(&self) -> Result<Option<WithPosition<K, V>>, Error> {
         let Some(record) = self.next()? else {
             return Ok(None);
         };

@@ -58,6 +58,7 @@ pub enum Memory {
 pub struct EmbeddedBroker {
     server: Server,
     options: Options,
+    topics: Vec<(String, i32)>,
     bootstrap_servers: String,
 }
 
@@ -203,11 +204,12 @@ impl Builder {
         let broker = EmbeddedBroker {
             server,
             options,
+            topics,
             bootstrap_servers,
         };
-        for (name, partitions) in topics {
-            broker.create_topic(&name, partitions)?;
-        }
+        broker
+            .shared()
+            .step(|core| broker.create_initial_topics(core))?;
         Ok(broker)
     }
 }
@@ -338,6 +340,9 @@ impl EmbeddedBroker {
                     seed,
                     ..self.options.clone()
                 });
+                if let Err(error) = self.create_initial_topics(&mut state.core) {
+                    tracing::error!(%error, "the topics of the start cannot be made again");
+                }
             }
         }
         state.power = Power::On;
@@ -349,6 +354,12 @@ impl EmbeddedBroker {
     pub fn restart(&self, memory: Memory) {
         self.kill();
         self.revive(memory);
+    }
+
+    fn create_initial_topics(&self, core: &mut Core) -> Result<(), AdminError> {
+        self.topics
+            .iter()
+            .try_for_each(|(name, partitions)| core.create_topic(name, *partitions, &[]))
     }
 
     fn shared(&self) -> &Shared {

@@ -8,3 +8,9 @@ mod support;
 mod plain;
 #[path = "client/transactions.rs"]
 mod transactions;
+#[path = "client/groups.rs"]
+mod groups;
+#[path = "client/admin.rs"]
+mod admin;
+#[path = "client/faults.rs"]
+mod faults;

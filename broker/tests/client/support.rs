@@ -1,12 +1,14 @@
 //! Clients and small steps that the tests share.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use onceflow_broker::EmbeddedBroker;
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Message, OwnedMessage};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Long enough for anything that is going to happen.
@@ -93,7 +95,7 @@ pub(crate) fn take(consumer: &BaseConsumer, count: usize) -> Vec<OwnedMessage> {
         } else {
             GLANCE
         }) {
-            Some(message) => messages.push(message.unwrap().detach()),
+            Some(message) => messages.extend(received(message)),
             None if messages.len() < count => {
                 panic!("only {} of {count} messages came", messages.len())
             }
@@ -101,6 +103,24 @@ pub(crate) fn take(consumer: &BaseConsumer, count: usize) -> Vec<OwnedMessage> {
         }
     }
     messages
+}
+
+/// The message; none for an error that goes away by itself.
+fn received(message: KafkaResult<BorrowedMessage<'_>>) -> Option<OwnedMessage> {
+    let passing = [
+        RDKafkaErrorCode::AllBrokersDown,
+        RDKafkaErrorCode::BrokerTransportFailure,
+    ];
+    match message {
+        Err(error)
+            if error
+                .rdkafka_error_code()
+                .is_some_and(|code| passing.contains(&code)) =>
+        {
+            None
+        }
+        message => Some(message.unwrap().detach()),
+    }
 }
 
 pub(crate) fn payloads(messages: &[OwnedMessage]) -> Vec<String> {
@@ -118,4 +138,91 @@ pub(crate) fn read(
     count: usize,
 ) -> Vec<String> {
     payloads(&take(&reader(broker, topic, isolation), count))
+}
+
+/// Collects what became of the messages.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    errors: Mutex<Vec<RDKafkaErrorCode>>,
+}
+
+impl Deliveries {
+    pub(crate) fn errors(&self) -> Vec<RDKafkaErrorCode> {
+        self.errors.lock().unwrap().clone()
+    }
+}
+
+/// Hands delivery reports to [`Deliveries`].
+pub(crate) struct Reports(Arc<Deliveries>);
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        if let Err((error, _)) = result {
+            self.0
+                .errors
+                .lock()
+                .unwrap()
+                .extend(error.rdkafka_error_code());
+        }
+    }
+}
+
+pub(crate) fn reporting(
+    broker: &EmbeddedBroker,
+    deliveries: &Arc<Deliveries>,
+) -> BaseProducer<Reports> {
+    config(broker)
+        .create_with_context(Reports(Arc::clone(deliveries)))
+        .unwrap()
+}
+
+/// A member of a group, with short but legal time-outs.
+pub(crate) fn member(
+    broker: &EmbeddedBroker,
+    group: &str,
+    settings: &[(&str, &str)],
+) -> BaseConsumer {
+    let mut config = config(broker);
+    config
+        .set("group.id", group)
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "100")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("partition.assignment.strategy", "range")
+        .set("fetch.wait.max.ms", "50");
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    config.create().unwrap()
+}
+
+/// Polls all members until `done`, collecting what they read.
+pub(crate) fn poll_until(
+    members: &[&BaseConsumer],
+    mut done: impl FnMut(&[&BaseConsumer], &[OwnedMessage]) -> bool,
+) -> Vec<OwnedMessage> {
+    let mut messages = Vec::new();
+    let mut left = PATIENCE;
+    while !done(members, &messages) {
+        for member in members {
+            if let Some(message) = member.poll(GLANCE) {
+                messages.extend(received(message));
+            }
+        }
+        left = left
+            .checked_sub(Duration::from_millis(10))
+            .expect("it happens in time");
+    }
+    messages
+}
+
+/// How many partitions a member has.
+pub(crate) fn assigned(member: &BaseConsumer) -> usize {
+    member.assignment().unwrap().count()
 }

@@ -178,13 +178,17 @@ impl App {
                 probe: self.probe.clone(),
                 instance: Arc::clone(&instance.name),
             };
-            running.threads.push(spawn_worker(application_id, settings)?);
+            running
+                .threads
+                .push(spawn_worker(application_id, settings)?);
         }
         let bell = Arc::new(Wake::default());
         let (purger, shared) = (Arc::clone(cluster), Arc::clone(&self.shared));
         let rung = Arc::clone(&bell);
         let purge = move || purge_until_closed(&*purger, &shared, &rung);
-        running.threads.push(spawn_thread(format!("{application_id}-purger"), purge)?);
+        running
+            .threads
+            .push(spawn_thread(format!("{application_id}-purger"), purge)?);
         running.purger = Some(bell);
         running.instance = Some(instance);
         Ok(())
@@ -221,7 +225,10 @@ impl App {
     /// The error that stopped it, if it did not end by [`close`](App::close).
     pub async fn wait(&self) -> Result<(), Error> {
         let mut states = self.shared.watch();
-        let ended = states.wait_for(|state| state.is_final()).await.map(|state| *state);
+        let ended = states
+            .wait_for(|state| state.is_final())
+            .await
+            .map(|state| *state);
         ended.expect("the sender lives as long as the application");
         self.shared.failure().map_or(Ok(()), Err)
     }
@@ -299,7 +306,10 @@ fn spawn_worker<C: Cluster>(
     })
 }
 
-fn spawn_thread(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+fn spawn_thread(
+    name: String,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
     let spawned = std::thread::Builder::new().name(name).spawn(run);
     spawned.map_err(|error| Error::new(ErrorKind::Config, "cannot start a thread").because(error))
 }

@@ -1,22 +1,29 @@
-//! The engine of onceflow.
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//! The engine of onceflow: exactly-once stream processing on Kafka.
+//!
+//! Most programs depend on the `onceflow` crate, which adds the operators and re-exports this one.
+//!
+//! A topology is built as data ([`TopologyBuilder`]), tried in process without a broker
+//! ([`test_driver`]), and run against Kafka inside your program ([`App`]).
 
 pub mod record;
 pub mod time;
 pub mod error;
 pub mod serde;
-
-pub use error::{Error, ErrorKind, Fault, Recovery};
-pub use record::{Header, Headers, Offset, Position, RawRecord, Record, TaskId, TopicPartition};
-pub use time::Timestamp;
+pub mod config;
 pub mod metrics;
 pub mod state;
 pub mod processor;
 pub mod topology;
-
 mod broker;
 mod runtime;
+mod app;
 pub mod test_driver;
 
+pub use app::App;
+pub use config::Config;
+pub use error::{Error, ErrorKind, Fault, Recovery};
 pub use processor::{Context, Processor};
+pub use record::{Header, Headers, Offset, Position, RawRecord, Record, TaskId, TopicPartition};
+pub use runtime::{BatchPoint, State};
+pub use time::Timestamp;
 pub use topology::{Topology, TopologyBuilder};

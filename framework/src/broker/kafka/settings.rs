@@ -45,6 +45,12 @@ const READER_BOUND: Settings = &[
     ("allow.auto.create.topics", "false"),
 ];
 
+const MEMBER: Settings = &[
+    // A member learns of a rebalance by its heartbeat: at the default of 3 s, everybody waits so
+    // long for the slowest whenever a worker comes or goes.
+    ("heartbeat.interval.ms", "500"),
+];
+
 const MEMBER_BOUND: Settings = &[
     ("group.protocol", "classic"),
     // The only assignor that puts co-partitions of equal number into one hand.
@@ -73,7 +79,7 @@ impl ClientProperties {
     pub(super) fn member(&self, member: &str) -> ClientConfig {
         let mut config = layers(
             &self.consumer,
-            &[ANY, READER],
+            &[ANY, READER, MEMBER],
             &[READER_BOUND, MEMBER_BOUND],
         );
         if self.static_membership {

@@ -64,6 +64,8 @@ mod nearest;
 mod properties_text;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod client_tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -79,6 +79,18 @@ mod engine;
 mod builder;
 mod topics;
 mod stores;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod order_tests;
+#[cfg(test)]
+mod partition_tests;
+#[cfg(test)]
+mod store_tests;
+#[cfg(test)]
+mod time_tests;
+#[cfg(test)]
+mod failure_tests;
 
 use std::cell::RefCell;
 use std::fmt;

@@ -1,0 +1,185 @@
+use super::Config;
+use super::tests::{check, outcome};
+
+#[test]
+fn what_the_guarantee_rests_on_cannot_be_set() {
+    check(&[
+        ("enable.auto.commit", "true", "commit.interval.ms"),
+        ("enable.auto.commit", "false", ""),
+        ("consumer.enable.auto.commit", "true", "never on a timer"),
+        (
+            "main.consumer.enable.auto.offset.store",
+            "true",
+            "once its record is processed",
+        ),
+        (
+            "restore.consumer.isolation.level",
+            "read_uncommitted",
+            "aborted transactions",
+        ),
+        ("consumer.isolation.level", "read_committed", ""),
+        ("consumer.group.id", "mine", "named by application.id"),
+        ("group.instance.id", "mine", "static.membership=true"),
+        (
+            "consumer.auto.offset.reset",
+            "latest",
+            "set auto.offset.reset",
+        ),
+        (
+            "partition.assignment.strategy",
+            "cooperative-sticky",
+            "range assignor",
+        ),
+        ("group.protocol", "consumer", "classic"),
+        ("consumer.enable.partition.eof", "true", "a restore sets it"),
+        (
+            "producer.transactional.id",
+            "mine",
+            "made of application.id",
+        ),
+        (
+            "producer.enable.idempotence",
+            "false",
+            "write a record twice",
+        ),
+        ("acks", "1", "in-sync replicas"),
+        ("acks", "all", ""),
+        ("request.required.acks", "0", "in-sync replicas"),
+        (
+            "max.in.flight.requests.per.connection",
+            "6",
+            "order of retried requests",
+        ),
+        ("max.in.flight", "5", ""),
+        ("producer.retries", "0", "must be able to retry"),
+        (
+            "delivery.report.only.error",
+            "false",
+            "a report of every record",
+        ),
+        ("partitioner", "random", "Produced::with_partitioner"),
+        (
+            "producer.bootstrap.servers",
+            "other:9092",
+            "set bootstrap.servers",
+        ),
+        ("consumer.client.id", "mine", "set client.id"),
+    ]);
+}
+
+#[test]
+fn a_setting_goes_to_the_clients_that_have_it() {
+    check(&[
+        ("session.timeout.ms", "30000", ""),
+        ("consumer.heartbeat.interval.ms", "1000", ""),
+        (
+            "consumer.linger.ms",
+            "5",
+            "only producers have such a setting",
+        ),
+        (
+            "producer.fetch.min.bytes",
+            "5",
+            "only consumers have such a setting",
+        ),
+        ("admin.linger.ms", "5", "only producers have such a setting"),
+        ("admin.retry.backoff.ms", "50", ""),
+        ("linger.ms", "fast", "a whole number from 0 to 900000"),
+        (
+            "producer.batch.size",
+            "0",
+            "a whole number from 1 to 2147483647",
+        ),
+        ("check.crcs", "maybe", "expected true or false"),
+    ]);
+}
+
+#[test]
+fn what_only_java_knows_says_what_to_do_here() {
+    check(&[
+        ("default.key.serde", "x", "Consumed::with"),
+        ("default.windowed.value.serde.inner", "x", "Consumed::with"),
+        (
+            "default.timestamp.extractor",
+            "x",
+            "Consumed::with_record_time",
+        ),
+        ("cache.max.bytes.buffering", "0", "no record cache"),
+        ("statestore.cache.max.bytes", "0", "no record cache"),
+        ("rocksdb.config.setter", "x", "StoreBuilder"),
+        ("num.standby.replicas", "1", "no standby tasks"),
+        ("rack.aware.assignment.tags", "zone", "no standby tasks"),
+        (
+            "consumer.max.poll.records",
+            "10",
+            "consumer.queued.min.messages",
+        ),
+        ("consumer.fetch.max.wait.ms", "10", "fetch.wait.max.ms"),
+        ("producer.buffer.memory", "10", "queue.buffering.max.kbytes"),
+        ("ssl.truststore.location", "x.jks", "ssl.ca.location"),
+        ("sasl.jaas.config", "x", "sasl.username"),
+        ("topic.retention.ms", "1", "with_changelog_config"),
+        ("metadata.broker.list", "a:1", "set bootstrap.servers"),
+    ]);
+}
+
+#[test]
+fn a_setting_for_one_client_wins_over_one_for_several_in_any_order() {
+    let config = Config::builder("app", "b:1")
+        .property("restore.consumer.fetch.min.bytes", "3")
+        .property("consumer.fetch.min.bytes", "2")
+        .property("fetch.min.bytes", "1")
+        .property("producer.retry.backoff.ms", "7")
+        .property("retry.backoff.ms", "8")
+        .property("queue.buffering.max.ms", "9")
+        .property("client.id", "me")
+        .build()
+        .unwrap();
+    let clients = config.client_properties();
+    assert_eq!(clients.consumer["fetch.min.bytes"], "2");
+    assert_eq!(clients.restore_consumer["fetch.min.bytes"], "3");
+    assert_eq!(clients.producer.get("fetch.min.bytes"), None);
+    assert_eq!(clients.producer["retry.backoff.ms"], "7");
+    assert_eq!(clients.consumer["retry.backoff.ms"], "8");
+    // The second name of linger.ms: kept once, under the name that a default may have.
+    assert_eq!(clients.producer["linger.ms"], "9");
+    assert_eq!(clients.producer.get("queue.buffering.max.ms"), None);
+    assert_eq!(clients.producer["transaction.timeout.ms"], "10000");
+    assert_eq!(clients.consumer["group.id"], "app");
+    let all = [
+        &clients.consumer,
+        &clients.producer,
+        &clients.restore_consumer,
+        &clients.admin,
+    ];
+    assert!(
+        all.iter()
+            .all(|client| client["bootstrap.servers"] == "b:1")
+    );
+    assert!(all.iter().all(|client| client["client.id"] == "me"));
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let secret = "geheim";
+    let names = [
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.keystore.password",
+        "ssl.key.pem",
+        "consumer.sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+    ];
+    let builder = Config::builder("app", "b:1").properties(names.map(|name| (name, secret)));
+    assert!(!format!("{builder:?}").contains(secret));
+    let printed = format!("{:?}", builder.build().unwrap());
+    assert!(
+        !printed.contains(secret) && printed.contains("sasl.password"),
+        "{printed}"
+    );
+    for misspelt in ["sasl.pasword", "sasl.jaas.config", "producer.sasl.passwort"] {
+        assert!(!outcome(misspelt, secret).contains(secret));
+    }
+}

@@ -1,0 +1,67 @@
+use super::testing::{Text, TextContext, counting, driver, each, history, pipe};
+use crate::serde::utf8;
+use crate::state::StoreBuilder;
+
+#[test]
+fn a_changelog_holds_every_write_at_the_time_of_its_record() {
+    let driver = driver(counting(true));
+    pipe(&driver, "in", "a=x@1 b=x@7 a=x@3").unwrap();
+    assert_eq!(
+        history(&driver, "app-counts-changelog"),
+        "a=1@1 b=1@7 a=2@3"
+    );
+    let counts = driver.key_value_store::<String, i64>("counts").unwrap();
+    assert_eq!(counts.get(&"a".to_owned()).unwrap(), Some(2));
+    assert_eq!(
+        counts.all().unwrap(),
+        [("a".to_owned(), 2), ("b".to_owned(), 1)]
+    );
+}
+
+#[test]
+fn a_timestamped_value_comes_back_from_the_changelog_with_its_time() {
+    let mut builder = each(|record: Text, ctx: &mut TextContext| {
+        let latest = ctx.timestamped_key_value_store::<String, String>("latest")?;
+        let at = record.timestamp;
+        latest.put(
+            &record.key,
+            Some(&record.value).filter(|v| *v != "gone"),
+            at,
+        )?;
+        Ok(())
+    });
+    let store = StoreBuilder::timestamped_key_value("latest", utf8(), utf8());
+    builder.add_state_store(store, &["each"]);
+    let driver = driver(builder);
+    pipe(&driver, "in", "a=x@5 b=y@6 b=gone@7 a=z@4").unwrap();
+    assert_eq!(
+        history(&driver, "app-latest-changelog"),
+        "a=x@5 b=y@6 b=-@7 a=z@4"
+    );
+    driver.restart().unwrap();
+    let latest = driver
+        .timestamped_key_value_store::<String, String>("latest")
+        .unwrap();
+    let found = latest.get(&"a".to_owned()).unwrap().unwrap();
+    assert_eq!(
+        (found.value.as_str(), found.timestamp.as_millis()),
+        ("z", 4)
+    );
+    assert_eq!(latest.all().unwrap().len(), 1);
+}
+
+#[test]
+fn a_store_of_other_types_or_name_is_an_error_that_says_so() {
+    let driver = driver(counting(true));
+    let told = |error: crate::Error| error.to_string();
+    let store = driver
+        .key_value_store::<String, String>("counts")
+        .map_err(told);
+    assert!(store.unwrap_err().contains("not built for key"));
+    let store = driver
+        .timestamped_key_value_store::<String, i64>("counts")
+        .map_err(told);
+    assert!(store.unwrap_err().contains("built as KeyValue"));
+    let store = driver.key_value_store::<String, i64>("count").map_err(told);
+    assert_eq!(store.unwrap_err(), "the topology has no store count");
+}

@@ -164,7 +164,7 @@ impl Config {
             Order {
                 lesser: (
                     "heartbeat.interval.ms",
-                    span(&consumer, "heartbeat.interval.ms", 3_000),
+                    span(&consumer, "heartbeat.interval.ms", 500),
                 ),
                 greater: ("session.timeout.ms", session),
                 why: "a member that sends no heartbeat in time is thrown out of the group",

@@ -168,8 +168,8 @@ fn settings_that_contradict_each_other_are_told() {
         ),
         (
             "session.timeout.ms",
-            "3000",
-            "heartbeat.interval.ms (3000 ms) is too long for session",
+            "500",
+            "heartbeat.interval.ms (500 ms) is too long for session",
         ),
         (
             "consumer.max.poll.interval.ms",

@@ -174,11 +174,15 @@ fn secrets_are_never_printed() {
     ];
     let builder = Config::builder("app", "b:1").properties(names.map(|name| (name, secret)));
     assert!(!format!("{builder:?}").contains(secret));
-    let printed = format!("{:?}", builder.build().unwrap());
-    assert!(
-        !printed.contains(secret) && printed.contains("sasl.password"),
-        "{printed}"
-    );
+    // Whether a build takes it depends on the build; neither answer may tell.
+    for name in names {
+        let built = Config::builder("app", "b:1").property(name, secret).build();
+        let printed = format!("{built:?}");
+        assert!(
+            !printed.contains(secret) && printed.contains(name),
+            "{printed}"
+        );
+    }
     for misspelt in ["sasl.pasword", "sasl.jaas.config", "producer.sasl.passwort"] {
         assert!(!outcome(misspelt, secret).contains(secret));
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Config;
 use super::bound;
+use super::build::Build;
 use super::librdkafka::{ClientProperty, Scope};
 use crate::broker::kafka::ClientProperties;
 
@@ -55,6 +56,9 @@ impl ClientOverrides {
         property.check(value)?;
         if let Some(reason) = bound::refusal(property.name, value) {
             return Err(reason.to_owned());
+        }
+        if let Some(lacking) = Build::THIS.lacks(property.name, value) {
+            return Err(lacking.to_owned());
         }
         self.0
             .insert((layer, property.name), (property.scope, value.to_owned()));
@@ -205,7 +209,16 @@ impl Config {
                 why: "a request cannot outlive its transaction",
             },
         ];
-        checks.iter().filter_map(Order::problem).collect()
+        let mut problems: Vec<String> = checks.iter().filter_map(Order::problem).collect();
+        let sasl = |properties: &Properties| {
+            let protocol = properties.get("security.protocol");
+            protocol.is_some_and(|protocol| protocol.to_ascii_lowercase().starts_with("sasl"))
+                && !properties.contains_key("sasl.mechanism")
+        };
+        if !Build::THIS.has_default_mechanism() && (sasl(&consumer) || sasl(&producer)) {
+            problems.push("security.protocol needs sasl.mechanism, such as PLAIN".to_owned());
+        }
+        problems
     }
 }
 

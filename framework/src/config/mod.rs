@@ -45,7 +45,7 @@
 //! use onceflow_framework::Config;
 //!
 //! let config = Config::builder("orders", "broker-1:9092,broker-2:9092")
-//!     .property("security.protocol", "sasl_ssl")
+//!     .property("sasl.username", "orders")
 //!     .property("sasl.password", "geheim")
 //!     .property("consumer.max.poll.interval.ms", "600000")
 //!     .property("producer.compression.type", "lz4")
@@ -59,6 +59,7 @@ mod settings;
 mod clients;
 mod librdkafka;
 mod bound;
+mod build;
 mod java;
 mod nearest;
 mod properties_text;

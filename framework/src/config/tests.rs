@@ -145,6 +145,11 @@ fn values_are_checked_and_the_error_says_what_was_expected() {
             "com.example.Mine",
             "expected fail or continue",
         ),
+        (
+            "security.protocol",
+            "sasl_plaintext",
+            "needs sasl.mechanism",
+        ),
         ("static.membership", "yes", "expected true or false"),
         ("instance.id", "pod 7", "expected a name of"),
         ("state.dir", "", "expected a directory"),

@@ -84,3 +84,8 @@ pub use tables::KGroupedTable;
 pub trait Data: Clone + 'static {}
 
 impl<T: Clone + 'static> Data for T {}
+
+/// The README's programs, compiled and run as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -24,4 +24,6 @@ pub use onceflow_framework::state::{KeyValueStore, StoreBuilder, TimestampedKeyV
 pub use onceflow_framework::test_driver::{TestDriver, TestInputTopic, TestOutputTopic};
 pub use onceflow_framework::time::RecordTime;
 pub use onceflow_framework::topology::{Consumed, OffsetReset, Produced};
-pub use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Topology};
+pub use onceflow_framework::{
+    App, Config, Error, Fault, Headers, Record, State, Timestamp, Topology,
+};

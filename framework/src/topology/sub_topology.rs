@@ -1,12 +1,13 @@
 //! Sub-topologies: the connected parts of the graph, each the plan of one kind of task.
 //!
 //! Nodes belong together when an edge or a shared store joins them. Parts are numbered in the
-//! order of their first source's name, as Kafka Streams does, so numbers are stable.
+//! order in which their first sources were added, as in Kafka Streams: a name given to a source
+//! does not renumber them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::node::{NodeKind, NodeSpec};
+use super::node::NodeSpec;
 use super::options::TopicName;
 
 /// One connected part of the graph.
@@ -39,18 +40,11 @@ pub(super) fn split(nodes: &[NodeSpec], copartitions: &[BTreeSet<TopicName>]) ->
     }
     let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     (0..nodes.len()).for_each(|index| members.entry(groups.root(index)).or_default().push(index));
-    let mut parts: Vec<SubTopology> = members
+    // A part is known by its first node, which is a source: `members` is in that order already.
+    members
         .into_values()
         .map(|group| describe(nodes, group, copartitions))
-        .collect();
-    parts.sort_by_key(|part| first_source(nodes, part));
-    parts
-}
-
-fn first_source(nodes: &[NodeSpec], part: &SubTopology) -> Option<Arc<str>> {
-    let sources = part.nodes.iter().map(|index| &nodes[*index]);
-    let sources = sources.filter(|node| matches!(node.kind, NodeKind::Source { .. }));
-    sources.map(|node| Arc::clone(&node.name)).min()
+        .collect()
 }
 
 fn describe(

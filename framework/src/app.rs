@@ -225,11 +225,8 @@ impl App {
     /// The error that stopped it, if it did not end by [`close`](App::close).
     pub async fn wait(&self) -> Result<(), Error> {
         let mut states = self.shared.watch();
-        let ended = states
-            .wait_for(|state| state.is_final())
-            .await
-            .map(|state| *state);
-        ended.expect("the sender lives as long as the application");
+        // It could only fail with the sender gone, which `self` holds.
+        let _ended = states.wait_for(|state| state.is_final()).await.is_ok();
         self.shared.failure().map_or(Ok(()), Err)
     }
 
@@ -241,14 +238,14 @@ impl App {
     pub async fn wait_until_running(&self) -> Result<(), Error> {
         let mut states = self.shared.watch();
         let reached = states.wait_for(|state| *state == State::Running || state.is_final());
-        let reached = reached.await.map(|state| *state);
-        match reached.expect("the sender lives as long as the application") {
-            State::Running => Ok(()),
-            ended => Err(self.shared.failure().unwrap_or_else(|| {
-                let message = format!("the application was closed before it ran ({ended})");
-                Error::new(ErrorKind::Config, message)
-            })),
+        let reached = reached.await.map_or(State::NotRunning, |state| *state);
+        if reached == State::Running {
+            return Ok(());
         }
+        Err(self.shared.failure().unwrap_or_else(|| {
+            let message = format!("the application was closed before it ran ({reached})");
+            Error::new(ErrorKind::Config, message)
+        }))
     }
 
     /// Finishes the open batches, leaves the group and waits for the end, at most `timeout`.

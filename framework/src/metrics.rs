@@ -76,7 +76,7 @@ impl Metrics {
     }
 
     /// Adds what a committed batch dropped.
-    pub(crate) fn add_drops(&self, batch: impl IntoIterator<Item = ((String, DropReason), u64)>) {
+    pub(crate) fn add_drops(&self, batch: Drops) {
         let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
         for (at, count) in batch {
             *drops.entry(at).or_default() += count;

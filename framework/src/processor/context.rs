@@ -231,10 +231,6 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
     pub fn dropped(&self, reason: DropReason) {
         self.scope.dropped(&self.node, reason);
     }
-
-    pub(crate) fn scope(&self) -> &Rc<TaskScope> {
-        &self.scope
-    }
 }
 
 impl<K, V> fmt::Debug for Context<K, V> {

@@ -41,7 +41,8 @@ where
 pub fn murmur2(data: &[u8]) -> i32 {
     const SEED: u32 = 0x9747_b28c;
     const MIX: u32 = 0x5bd1_e995;
-    let length = u32::try_from(data.len()).expect("a key is shorter than 4 GiB");
+    // Java hashes an `int` length too; a key is never that long.
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
     let mut hash = SEED ^ length;
     let mut chunks = data.chunks_exact(4);
     for chunk in &mut chunks {

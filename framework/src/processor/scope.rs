@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::punctuation::Schedules;
 use crate::error::Error;
-use crate::metrics::DropReason;
+use crate::metrics::{DropReason, Drops};
 use crate::record::{Headers, Offset, Position, TaskId, TopicPartition};
 use crate::state::{Changelog, StoreSpec, TaskStore};
 use crate::time::{Clock, Timestamp};
@@ -70,7 +70,7 @@ pub(crate) struct TaskScope {
     pub(crate) inputs: Vec<Arc<str>>,
     pub(crate) at: Cell<Option<(usize, Offset)>>,
     /// Drops of the open batch, by node and reason.
-    drops: RefCell<BTreeMap<(String, DropReason), u64>>,
+    drops: RefCell<Drops>,
 }
 
 impl TaskScope {
@@ -123,7 +123,7 @@ impl TaskScope {
     }
 
     /// The drops of the batch, which is then counted or thrown away.
-    pub(crate) fn take_drops(&self) -> BTreeMap<(String, DropReason), u64> {
+    pub(crate) fn take_drops(&self) -> Drops {
         std::mem::take(&mut *self.drops.borrow_mut())
     }
 }

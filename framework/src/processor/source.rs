@@ -45,9 +45,6 @@ pub(crate) trait Ingest {
 
     /// Sends the prepared record on its way.
     fn process(&mut self, slot: usize) -> Result<(), Error>;
-
-    /// Forgets what is prepared.
-    fn clear(&mut self);
 }
 
 /// A source in its place.
@@ -145,9 +142,5 @@ impl<K: Clone + 'static, V: Clone + 'static> Ingest for SourceNode<K, V> {
         self.scope.record_time.set(record.timestamp);
         let sent: Result<(), Fault> = self.children.send(record);
         sent.map_err(|fault| self.blame(fault.into_error(&self.name)))
-    }
-
-    fn clear(&mut self) {
-        self.heads.iter_mut().for_each(|head| *head = None);
     }
 }

@@ -13,7 +13,7 @@ use super::metadata::OffsetMetadata;
 use super::task::Task;
 use crate::broker::{Committed, RecordQueue};
 use crate::error::Error;
-use crate::metrics::DropReason;
+use crate::metrics::Drops;
 use crate::processor::{Prepared, PunctuationKind};
 use crate::record::{Offset, TaskId, TopicPartition};
 use crate::time::Timestamp;
@@ -177,9 +177,9 @@ impl ActiveTask {
     }
 
     /// The broker has committed the open batch.
-    pub(crate) fn committed(&mut self) -> Result<Vec<((String, DropReason), u64)>, Error> {
+    pub(crate) fn committed(&mut self) -> Result<Drops, Error> {
         if !self.touched {
-            return Ok(Vec::new());
+            return Ok(Drops::new());
         }
         for lane in &mut self.lanes {
             lane.committed = lane.resume_at();

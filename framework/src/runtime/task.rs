@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::metrics::DropReason;
+use crate::metrics::Drops;
 use crate::processor::{
     Collector, OnBadRecord, Prepared, PunctuationKind, Schedules, StoreSlot, TaskScope,
 };
@@ -204,12 +204,12 @@ impl Task {
     }
 
     /// The broker has committed the batch: makes its writes durable, answers its drops.
-    pub(crate) fn committed(&mut self) -> Result<Vec<((String, DropReason), u64)>, Error> {
+    pub(crate) fn committed(&mut self) -> Result<Drops, Error> {
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().apply()?;
         }
         self.committed = self.times();
-        Ok(self.scope.take_drops().into_iter().collect())
+        Ok(self.scope.take_drops())
     }
 
     /// The broker has aborted the batch: all is as after the last commit, processors are new.

@@ -89,11 +89,6 @@ impl TaskStore {
         self.staged.discard();
     }
 
-    /// Whether the open batch wrote here.
-    pub(crate) fn has_staged(&self) -> bool {
-        self.staged.len() > 0
-    }
-
     /// Takes over changelog records, oldest first: they are committed by definition.
     pub(crate) fn restore<'r>(
         &mut self,
@@ -129,7 +124,8 @@ mod tests {
 
     #[test]
     fn replaying_a_changelog_twice_converges() {
-        let log: [(&[u8], Option<&[u8]>, Timestamp); 3] = [
+        type Logged = (&'static [u8], Option<&'static [u8]>, Timestamp);
+        let log: [Logged; 3] = [
             (b"a", Some(b"1"), Timestamp::NONE),
             (b"b", Some(b"2"), Timestamp::NONE),
             (b"a", None, Timestamp::NONE),

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub use builder::{NodeRef, TopologyBuilder};
 pub use options::{Consumed, OffsetReset, Produced, TopicName};
 
-pub(crate) use instantiate::{Input, TaskChain};
+pub(crate) use instantiate::TaskChain;
 pub(crate) use partition_counts::PartitionCounts;
 pub(crate) use sub_topology::SubTopology;
 
@@ -64,10 +64,6 @@ impl Topology {
     /// The parts that share neither an edge nor a store, numbered as in the description.
     pub(crate) fn sub_topologies(&self) -> &[SubTopology] {
         &self.sub_topologies
-    }
-
-    pub(crate) fn internal_topics(&self) -> &BTreeMap<Arc<str>, InternalTopic> {
-        &self.internal_topics
     }
 
     pub(crate) fn store(&self, name: &str) -> &StoreSpec {

@@ -130,7 +130,11 @@ impl<C: Cluster> Transactor<C> {
 
     /// Opens a transaction.
     pub(crate) fn begin(&self) -> Result<(), Error> {
-        if self.inner.borrow().unclean || self.inner.borrow().producer.is_none() {
+        if let Some(error) = self.dead_or_unclean() {
+            if let Some(error) = error {
+                tracing::info!(%error, "the idle producer is made anew");
+                self.note_fencing(&error)?;
+            }
             self.recreate()?;
         }
         self.probe.reach(BatchPoint::BeforeBegin);
@@ -143,6 +147,16 @@ impl<C: Cluster> Transactor<C> {
         }
         inner.open = true;
         Ok(())
+    }
+
+    /// Whether a new producer is needed, and the error of the old one if it has died.
+    fn dead_or_unclean(&self) -> Option<Option<BrokerError>> {
+        let inner = self.inner.borrow();
+        let Some(producer) = inner.producer.as_ref() else { return Some(None) };
+        match producer.fatal_error() {
+            Some(error) => Some(Some(error)),
+            None => inner.unclean.then_some(None),
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -24,6 +24,7 @@ struct Script {
     calls: Calls,
     answers: Answers,
     delivery_error: Arc<Mutex<Option<Verdict>>>,
+    fatal: Arc<Mutex<Option<Verdict>>>,
 }
 
 impl Script {
@@ -146,7 +147,7 @@ impl Producer for Script {
     fn poll(&mut self) {}
 
     fn fatal_error(&self) -> Option<BrokerError> {
-        None
+        self.fatal.lock().unwrap().take().map(error)
     }
 
     fn delivery_error(&mut self) -> Option<BrokerError> {
@@ -439,4 +440,14 @@ fn a_refused_commit_without_a_delivery_error_names_the_transactional_id() {
     };
     assert_eq!(error.recovery(), Recovery::Replay);
     assert!(error.to_string().contains("app-0"), "{error}");
+}
+
+#[test]
+fn a_producer_that_died_idle_is_replaced_before_the_next_begin() {
+    let script = Script::default();
+    let transactor = transactor(&script);
+    *script.fatal.lock().unwrap() = Some(Verdict::Fenced);
+    let (outcome, calls) = commit(&transactor, &script, true);
+    assert!(matches!(outcome, Outcome::Committed));
+    assert_eq!(calls, "new init begin offsets flush commit");
 }

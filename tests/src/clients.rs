@@ -1,7 +1,7 @@
 //! Client configurations for tests: the real librdkafka, tuned so that nothing waits out a
 //! default of half a second, and with no setting that changes what is delivered.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -30,6 +30,14 @@ impl Isolation {
             Self::ReadUncommitted => "read_uncommitted",
         }
     }
+}
+
+/// The clients that ask where partitions end, one for each isolation. A new one for each question
+/// would take half a second to come and a tenth to go.
+#[derive(Default)]
+pub(crate) struct Lookups {
+    read_committed: OnceLock<BaseConsumer>,
+    read_uncommitted: OnceLock<BaseConsumer>,
 }
 
 impl Cluster {
@@ -88,6 +96,22 @@ impl Cluster {
         self.consumer_config(group, isolation)
             .create()
             .expect("the consumer's configuration is valid")
+    }
+
+    /// The client that asks where partitions end for readers of this isolation.
+    pub(crate) fn lookup(&self, isolation: Isolation) -> &BaseConsumer {
+        let slot = match isolation {
+            Isolation::ReadCommitted => &self.lookups.read_committed,
+            Isolation::ReadUncommitted => &self.lookups.read_uncommitted,
+        };
+        slot.get_or_init(|| {
+            // Without a group: it joins none and has none to leave.
+            let mut config = self.client_config();
+            config.set("isolation.level", isolation.as_str());
+            config
+                .create()
+                .expect("the configuration of a plain consumer is valid")
+        })
     }
 
     /// The cluster's admin client.

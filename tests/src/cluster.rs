@@ -25,7 +25,10 @@ use std::{
 use onceflow_broker::{EmbeddedBroker, Memory};
 use rdkafka::{admin::AdminClient, client::DefaultClientContext};
 
-use crate::{apache::ApacheKafka, error::HarnessError, produce::SharedProducer};
+use crate::{
+    apache::ApacheKafka, clients::Lookups, error::HarnessError, history::IdleReaders,
+    produce::SharedProducer,
+};
 
 /// The environment variable that chooses the broker under test.
 pub const BROKER_VARIABLE: &str = "ONCEFLOW_TEST_BROKER";
@@ -69,6 +72,8 @@ pub struct Cluster {
     broker: Broker,
     pub(crate) admin: OnceLock<AdminClient<DefaultClientContext>>,
     pub(crate) producer: SharedProducer,
+    pub(crate) lookups: Lookups,
+    pub(crate) readers: IdleReaders,
 }
 
 #[derive(Debug)]
@@ -112,6 +117,8 @@ impl Cluster {
             broker,
             admin: OnceLock::new(),
             producer: SharedProducer::default(),
+            lookups: Lookups::default(),
+            readers: IdleReaders::default(),
         })
     }
 

@@ -11,7 +11,11 @@
 //!                               settled(): waits until read_committed gets here
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::{Mutex, PoisonError},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -39,7 +43,9 @@ impl Cluster {
     pub fn visible(&self, topic: &str, isolation: Isolation) -> Vec<Record> {
         let mut reader = Reader::open(self, topic, isolation);
         reader.read_until(|reader| reader.ended.len() == reader.partitions.len());
-        reader.into_history()
+        let history = reader.history();
+        self.readers.put_back(isolation, reader.consumer);
+        history
     }
 
     /// The committed records up to the high watermark of this moment, by partition and offset;
@@ -60,7 +66,59 @@ impl Cluster {
             ends.iter()
                 .all(|(partition, (low, high))| low == high || reader.position(*partition) >= *high)
         });
-        reader.into_history()
+        let history = reader.history();
+        self.readers
+            .put_back(Isolation::ReadCommitted, reader.consumer);
+        history
+    }
+}
+
+impl Cluster {
+    /// The first offset of each partition, as a number: a client that does not know the leader yet
+    /// waits half a second before it asks for "the beginning" again.
+    pub(crate) fn beginnings(&self, topic: &str) -> TopicPartitionList {
+        let mut beginnings = TopicPartitionList::new();
+        for partition in self.partitions(topic) {
+            let (low, _) = self.watermarks(topic, partition, Isolation::ReadUncommitted);
+            beginnings
+                .add_partition_offset(topic, partition, Offset::Offset(low))
+                .expect("a watermark is an offset");
+        }
+        beginnings
+    }
+}
+
+/// Consumers that nobody reads with: a new one takes a tenth of a second to go, so they are kept.
+#[derive(Default)]
+pub(crate) struct IdleReaders {
+    read_committed: Mutex<Vec<BaseConsumer>>,
+    read_uncommitted: Mutex<Vec<BaseConsumer>>,
+}
+
+impl IdleReaders {
+    fn of(&self, isolation: Isolation) -> &Mutex<Vec<BaseConsumer>> {
+        match isolation {
+            Isolation::ReadCommitted => &self.read_committed,
+            Isolation::ReadUncommitted => &self.read_uncommitted,
+        }
+    }
+
+    fn take(&self, isolation: Isolation) -> Option<BaseConsumer> {
+        let mut idle = self
+            .of(isolation)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        idle.pop()
+    }
+
+    fn put_back(&self, isolation: Isolation, consumer: BaseConsumer) {
+        if consumer.unassign().is_ok() {
+            let mut idle = self
+                .of(isolation)
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            idle.push(consumer);
+        }
     }
 }
 
@@ -74,21 +132,21 @@ struct Reader {
 
 impl Reader {
     fn open(cluster: &Cluster, topic: &str, isolation: Isolation) -> Self {
-        let consumer: BaseConsumer = cluster
-            .consumer_config(&unique("reader"), isolation)
-            .set("enable.partition.eof", "true")
-            .create()
-            .expect("the reader's configuration is valid");
+        let consumer = cluster.readers.take(isolation).unwrap_or_else(|| {
+            cluster
+                .consumer_config(&unique("reader"), isolation)
+                .set("enable.partition.eof", "true")
+                .create()
+                .expect("the reader's configuration is valid")
+        });
         let partitions = cluster.partitions(topic);
-        let mut assignment = TopicPartitionList::new();
-        for partition in &partitions {
-            assignment
-                .add_partition_offset(topic, *partition, Offset::Beginning)
-                .expect("the beginning is an offset");
+        // A client looks for the leaders of a topic that is new to it once a second, unless asked.
+        if let Err(error) = consumer.fetch_metadata(Some(topic), PATIENCE) {
+            tracing::debug!(topic, %error, "the reader looks for leaders by itself");
         }
         consumer
-            .assign(&assignment)
-            .expect("a fresh consumer takes an assignment");
+            .assign(&cluster.beginnings(topic))
+            .expect("an idle consumer takes an assignment");
         Self {
             consumer,
             topic: topic.to_owned(),
@@ -141,8 +199,8 @@ impl Reader {
             .unwrap_or(-1)
     }
 
-    fn into_history(self) -> Vec<Record> {
-        let mut records = self.records;
+    fn history(&mut self) -> Vec<Record> {
+        let mut records = mem::take(&mut self.records);
         records.sort_by_key(|record| (record.partition, record.offset));
         records
     }

@@ -10,6 +10,10 @@
 //!     ├─ offsets       what a group committed
 //!     └─ members       consumers of a group, polled in turn
 //!   wait               conditions under a deadline; no bare sleeps
+//!
+//!   ledger             an application whose every record can be accounted for
+//!     ├─ worker        it in a process of its own, to be crashed, killed, paused
+//!     └─ program       it in this process, to be observed and tampered with
 //! ```
 //!
 //! # Running
@@ -40,8 +44,11 @@
 //! fail; what tests make claims about (transactions, commits) returns the client's own error.
 
 pub mod wait;
+pub mod ledger;
+pub mod worker;
 
 mod error;
+mod dice;
 mod apache;
 mod cluster;
 mod record;
@@ -52,14 +59,19 @@ mod history;
 mod offsets;
 mod transactions;
 mod members;
+mod tail;
+mod program;
 
 pub use apache::ApacheKafka;
 pub use clients::{Isolation, admin_options};
 pub use cluster::{BROKER_VARIABLE, BrokerKind, Cluster, unique};
+pub use dice::Dice;
 pub use error::HarnessError;
 pub use futures::executor::block_on;
 pub use members::{Member, poll_until};
 pub use offsets::{Committed, offsets};
 pub use produce::{Delivered, Delivery, drain, send_all};
+pub use program::Program;
 pub use record::{HeaderPair, Outgoing, Record, texts};
+pub use tail::Tail;
 pub use transactions::{TransactionalProducer, Verdict, refusal, verdict};

@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures::executor::block_on;
 use rdkafka::{
     admin::{NewTopic, TopicReplication},
-    consumer::{BaseConsumer, Consumer},
+    consumer::Consumer,
 };
 
 use crate::{
     clients::admin_options,
     cluster::{Cluster, unique},
-    wait::wait_until,
+    wait::{eventually, wait_until},
 };
 
 /// How long one metadata request may take.
@@ -111,14 +111,12 @@ impl Cluster {
         partition: i32,
         isolation: crate::clients::Isolation,
     ) -> (i64, i64) {
-        // Without a group: leaving one takes a tenth of a second.
-        let client: BaseConsumer = self
-            .client_config()
-            .set("isolation.level", isolation.as_str())
-            .create()
-            .expect("the configuration of a plain consumer is valid");
-        client
-            .fetch_watermarks(topic, partition, METADATA_TIMEOUT)
-            .expect("the broker answers ListOffsets")
+        let client = self.lookup(isolation);
+        // A new topic's leader may refuse for a moment: it was elected, but does not know it yet.
+        eventually("the broker tells where a partition ends", || {
+            client
+                .fetch_watermarks(topic, partition, METADATA_TIMEOUT)
+                .ok()
+        })
     }
 }

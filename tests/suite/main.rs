@@ -7,3 +7,4 @@
 )]
 
 mod client_conformance;
+mod exactly_once;

@@ -1,0 +1,106 @@
+//! onceflow's worker: each workload in the words of the DSL, marked from outside of it.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceflow::prelude::*;
+use onceflow::{App, BatchPoint, Config, State};
+
+use crate::Failure;
+use crate::cli::Options;
+use crate::marks::Marks;
+use crate::workload::{self, Workload};
+
+/// The contender's name.
+pub const NAME: &str = "onceflow";
+
+/// How long the last batch may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The topology of a workload.
+///
+/// # Errors
+///
+/// A topic name that is none.
+pub fn topology(workload: Workload, input: &str, output: &str) -> Result<Topology, Error> {
+    let builder = StreamsBuilder::new();
+    let records = builder.stream(input, Consumed::<i64, Vec<u8>>::new());
+    match workload {
+        Workload::Map => records
+            .map_values(|mut value| {
+                workload::map_in_place(&mut value);
+                value
+            })
+            .to(output, Produced::new()),
+        Workload::Count => count(&records, output),
+        Workload::Repartition => {
+            count(&records.select_key(|_, value| workload::other_key(value)), output);
+        }
+    }
+    builder.build()
+}
+
+fn count(records: &KStream<i64, Vec<u8>>, output: &str) {
+    records
+        .group_by_key(Grouped::<i64, Vec<u8>>::new())
+        .count_with(Materialized::as_store("counts"))
+        .to_stream()
+        .to(output, Produced::new());
+}
+
+/// Processes records until all that `marks` expects are committed.
+///
+/// # Errors
+///
+/// Whatever ends the application before.
+pub async fn run(workload: Workload, options: &Options, marks: Arc<Marks>) -> Result<(), Failure> {
+    let app = start(workload, options, &marks).await?;
+    let done = tokio::task::spawn_blocking(move || marks.wait());
+    tokio::select! {
+        end = app.wait() => end?,
+        waited = done => waited?,
+    }
+    app.close(CLOSE_TIMEOUT).await?;
+    Ok(())
+}
+
+/// Starts the application and waits until it runs.
+///
+/// # Errors
+///
+/// Whatever ends it before.
+pub async fn start(workload: Workload, options: &Options, marks: &Arc<Marks>) -> Result<App, Failure> {
+    let topology = topology(workload, &options.input, &options.output)?;
+    let guarantee = match options.guarantee {
+        workload::Guarantee::ExactlyOnce => "exactly_once_v2",
+        workload::Guarantee::AtLeastOnce => "at_least_once",
+    };
+    let config = Config::builder(options.application_id(NAME), &*options.bootstrap_servers)
+        .num_stream_threads(options.threads)
+        .commit_interval(options.commit_interval())
+        .property("processing.guarantee", guarantee)
+        .build()?;
+    let observed = Arc::clone(marks);
+    let app = App::new(topology, config)?.with_batch_observer(move |point| observe(&observed, point));
+    let mut states = app.watch();
+    app.start().await?;
+    let reached = states.wait_for(|state| *state == State::Running || state.is_final()).await;
+    reached.map_err(|closed| closed.to_string())?;
+    marks.running();
+    Ok(app)
+}
+
+/// Counts what each worker's open batch has processed; a commit makes it final.
+fn observe(marks: &Marks, point: BatchPoint) {
+    thread_local! {
+        static OPEN: Cell<u64> = const { Cell::new(0) };
+    }
+    match point {
+        BatchPoint::RecordProcessed => OPEN.set(OPEN.get() + 1),
+        BatchPoint::BeforeBegin => marks.processing(),
+        BatchPoint::AfterCommit => marks.committed(OPEN.take()),
+        BatchPoint::AfterAbort => OPEN.set(0),
+        _ => {}
+    }
+}

@@ -227,6 +227,11 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         &self.node
     }
 
+    /// Notes that the user code of this node panics.
+    pub(crate) fn panics(&self) {
+        self.scope.panics(&self.node);
+    }
+
     /// Counts a record that goes no further, once its batch is committed.
     pub fn dropped(&self, reason: DropReason) {
         self.scope.dropped(&self.node, reason);

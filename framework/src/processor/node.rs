@@ -67,6 +67,20 @@ impl<P: Processor> ProcessorNode<P> {
         ProcessorNode { processor, context }
     }
 
+    /// Calls user code; if it panics, the task learns where.
+    fn call<R>(
+        &mut self,
+        code: impl FnOnce(&mut P, &mut Context<P::KeyOut, P::ValueOut>) -> R,
+    ) -> R {
+        let mut called = Called {
+            context: &mut self.context,
+            returned: false,
+        };
+        let result = code(&mut self.processor, called.context);
+        called.returned = true;
+        result
+    }
+
     /// The error of this node, at the record in process.
     fn blame(&self, fault: Fault) -> Error {
         let error = fault.into_error(self.context.node());
@@ -79,7 +93,7 @@ impl<P: Processor> ProcessorNode<P> {
 
 impl<P: Processor> Receive<P::KeyIn, P::ValueIn> for ProcessorNode<P> {
     fn receive(&mut self, record: Record<P::KeyIn, P::ValueIn>) -> Result<(), Fault> {
-        match self.processor.process(record, &mut self.context) {
+        match self.call(|processor, context| processor.process(record, context)) {
             Ok(()) => Ok(()),
             Err(fault) => Err(self.blame(fault).into()),
         }
@@ -88,18 +102,31 @@ impl<P: Processor> Receive<P::KeyIn, P::ValueIn> for ProcessorNode<P> {
 
 impl<P: Processor> Lifecycle for ProcessorNode<P> {
     fn init(&mut self) -> Result<(), Error> {
-        let result = self.processor.init(&mut self.context);
+        let result = self.call(|processor, context| processor.init(context));
         result.map_err(|fault| self.blame(fault))
     }
 
     fn punctuate(&mut self, punctuation: Punctuation, timestamp: Timestamp) -> Result<(), Error> {
-        let result = self
-            .processor
-            .punctuate(punctuation, timestamp, &mut self.context);
+        let result =
+            self.call(|processor, context| processor.punctuate(punctuation, timestamp, context));
         result.map_err(|fault| self.blame(fault))
     }
 
     fn close(&mut self) {
         self.processor.close();
+    }
+}
+
+/// User code that has been called: dropped without having returned, it panics.
+struct Called<'a, K: Clone + 'static, V: Clone + 'static> {
+    context: &'a mut Context<K, V>,
+    returned: bool,
+}
+
+impl<K: Clone + 'static, V: Clone + 'static> Drop for Called<'_, K, V> {
+    fn drop(&mut self) {
+        if !self.returned {
+            self.context.panics();
+        }
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct TaskScope {
     /// The input topics, and which of them is being processed at which offset.
     pub(crate) inputs: Vec<Arc<str>>,
     pub(crate) at: Cell<Option<(usize, Offset)>>,
+    /// The node whose user code panicked last.
+    panicked: RefCell<Option<Arc<str>>>,
     /// Drops of the open batch, by node and reason.
     drops: RefCell<Drops>,
 }
@@ -91,8 +93,21 @@ impl TaskScope {
             record_time: Cell::new(Timestamp::NONE),
             inputs: Vec::new(),
             at: Cell::new(None),
+            panicked: RefCell::new(None),
             drops: RefCell::new(BTreeMap::new()),
         }
+    }
+
+    /// Notes the node from which a panic comes; the nodes that called it hear of it later.
+    pub(crate) fn panics(&self, node: &Arc<str>) {
+        self.panicked
+            .borrow_mut()
+            .get_or_insert_with(|| Arc::clone(node));
+    }
+
+    /// The node that the last panic came from, if user code of a processor did it.
+    pub(crate) fn take_panicked(&self) -> Option<Arc<str>> {
+        self.panicked.borrow_mut().take()
     }
 
     /// Where the record in process was read; none in a punctuation.

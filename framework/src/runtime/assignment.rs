@@ -260,7 +260,7 @@ impl<C: Cluster> Worker<C> {
 
 /// Initialises the processors of a task whose stores are ready.
 fn start(active: &mut ActiveTask) -> Result<(), Error> {
-    guard(|| active.task.init())?;
+    guard(active, |active| active.task.init())?;
     active.running = true;
     Ok(())
 }

@@ -237,6 +237,18 @@ impl Task {
         Ok(())
     }
 
+    /// Names the node and the record at which user code panicked.
+    pub(crate) fn blame_panic(&self, error: Error) -> Error {
+        let error = match self.scope.take_panicked() {
+            Some(node) => error.at_node(&node),
+            None => error,
+        };
+        match self.scope.position() {
+            Some(position) => error.at(position),
+            None => error,
+        }
+    }
+
     /// The task leaves cleanly; nothing is forwarded any more.
     pub(crate) fn close(self) {
         for processor in self.chain.processors.values() {

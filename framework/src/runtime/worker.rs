@@ -207,7 +207,7 @@ impl<C: Cluster> Worker<C> {
         let mut processed = 0;
         for active in self.tasks.iter_mut().filter(|active| active.running) {
             let mut left = turn_records;
-            guard(|| {
+            guard(active, |active| {
                 while left > 0 && active.process_next()? {
                     left -= 1;
                     probe.reach(BatchPoint::RecordProcessed);
@@ -240,7 +240,7 @@ impl<C: Cluster> Worker<C> {
         self.begin()?;
         let mut calls = 0;
         for active in self.tasks.iter_mut().filter(|active| is_due(active)) {
-            calls += guard(|| active.punctuate())?;
+            calls += guard(active, ActiveTask::punctuate)?;
         }
         Ok(calls)
     }
@@ -409,7 +409,7 @@ impl<C: Cluster> Worker<C> {
         );
         self.settings.probe.reach(BatchPoint::AfterAbort);
         for active in self.tasks.iter_mut().filter(|active| active.running) {
-            guard(|| active.rolled_back())?;
+            guard(active, ActiveTask::rolled_back)?;
         }
         Ok(())
     }
@@ -478,17 +478,20 @@ impl<C: Cluster> Worker<C> {
 }
 
 /// User code may panic: the batch is aborted like any other that failed.
-pub(super) fn guard<R>(call: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+pub(super) fn guard<R>(
+    active: &mut ActiveTask,
+    call: impl FnOnce(&mut ActiveTask) -> Result<R, Error>,
+) -> Result<R, Error> {
+    match catch_unwind(AssertUnwindSafe(|| call(&mut *active))) {
         Ok(result) => result,
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             let text = text.unwrap_or_else(|| "no message".to_owned());
-            Err(Error::new(
-                ErrorKind::Processing,
-                format!("a processor panicked: {text}"),
-            ))
+            let message = format!("a processor panicked: {text}");
+            Err(active
+                .task
+                .blame_panic(Error::new(ErrorKind::Processing, message)))
         }
     }
 }

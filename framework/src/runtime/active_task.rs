@@ -66,6 +66,16 @@ enum Pick {
     Nothing,
 }
 
+/// What came of processing the next record.
+pub(crate) enum Progress {
+    /// A record was processed, or dropped.
+    Done,
+    /// The next record cannot be read: nothing of it has happened.
+    Unreadable(Error),
+    /// No record is there.
+    Idle,
+}
+
 /// A task that a worker owns.
 pub(crate) struct ActiveTask {
     pub(crate) task: Task,
@@ -93,12 +103,13 @@ impl ActiveTask {
         self.task.id()
     }
 
-    /// Processes the next record; answers whether there was one.
-    pub(crate) fn process_next(&mut self) -> Result<bool, Error> {
-        let next = match self.pick()? {
-            Pick::Lane(next) => next,
-            Pick::Dropped => return Ok(true),
-            Pick::Nothing => return Ok(false),
+    /// Processes the next record.
+    pub(crate) fn process_next(&mut self) -> Result<Progress, Error> {
+        let next = match self.pick() {
+            Ok(Pick::Lane(next)) => next,
+            Ok(Pick::Dropped) => return Ok(Progress::Done),
+            Ok(Pick::Nothing) => return Ok(Progress::Idle),
+            Err(error) => return Ok(Progress::Unreadable(error)),
         };
         let lane = &mut self.lanes[next];
         let offset = lane.queue.head().expect("a picked lane has a head").offset;
@@ -106,7 +117,7 @@ impl ActiveTask {
         self.touched = true;
         self.task.process(lane.input, offset, timestamp)?;
         lane.queue.advance();
-        Ok(true)
+        Ok(Progress::Done)
     }
 
     /// The lane whose head has the lowest timestamp; a head that is dropped is passed over.

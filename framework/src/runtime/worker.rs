@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active_task::{ActiveTask, ParkedTask};
+use super::active_task::{ActiveTask, ParkedTask, Progress};
 use super::probe::{BatchPoint, Probe};
 use super::restore::Restore;
 use super::shared::{Shared, WorkerState};
@@ -75,6 +75,8 @@ pub(super) struct Worker<C: Cluster> {
     pub(super) parked: Vec<ParkedTask>,
     pub(super) restore: Option<Restore<C::Changelogs>>,
     batch: Batch,
+    /// How many batches were committed.
+    batches: u64,
     replays: Replays,
     turn_records: usize,
 }
@@ -130,6 +132,7 @@ impl<C: Cluster> Worker<C> {
             parked: Vec::new(),
             restore: None,
             batch: Batch::default(),
+            batches: 0,
             replays: Replays::default(),
             turn_records: TURN_RECORDS_FIRST,
         })
@@ -207,17 +210,39 @@ impl<C: Cluster> Worker<C> {
         let mut processed = 0;
         for active in self.tasks.iter_mut().filter(|active| active.running) {
             let mut left = turn_records;
-            guard(active, |active| {
-                while left > 0 && active.process_next()? {
-                    left -= 1;
+            let unreadable = guard(active, |active| {
+                while left > 0 {
+                    match active.process_next()? {
+                        Progress::Done => left -= 1,
+                        Progress::Unreadable(error) => return Ok(Some(error)),
+                        Progress::Idle => break,
+                    }
                     probe.reach(BatchPoint::RecordProcessed);
                 }
-                Ok(())
+                Ok(None)
             })?;
             processed += turn_records - left;
+            if let Some(error) = unreadable {
+                self.stop_before(error)?;
+                return Ok(processed);
+            }
         }
         self.adapt_turn(self.now() - started);
         Ok(processed)
+    }
+
+    /// A record cannot be read: commits what came before it, and answers the error once that
+    /// stands. If it cannot be committed, it is processed again and meets the record again.
+    fn stop_before(&mut self, error: Error) -> Result<(), Error> {
+        if !self.tasks.iter().any(ActiveTask::is_touched) {
+            return Err(error);
+        }
+        let before = self.batches;
+        self.commit()?;
+        if self.batches == before {
+            return Ok(());
+        }
+        Err(error)
     }
 
     fn adapt_turn(&mut self, took: Duration) {
@@ -303,6 +328,7 @@ impl<C: Cluster> Worker<C> {
     fn apply(&mut self) -> Result<(), Error> {
         self.settings.probe.reach(BatchPoint::AfterCommit);
         self.replays = Replays::default();
+        self.batches += 1;
         let shared = &self.settings.shared;
         for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
             shared.metrics.add_drops(active.committed()?);

@@ -80,6 +80,15 @@ impl Graph {
         Arc::from(format!("{given}{suffix}"))
     }
 
+    /// The given name, or a generated one; only the latter takes an index.
+    pub(crate) fn name_if_needed(&self, given: Option<&str>, prefix: &str) -> Arc<str> {
+        let Some(given) = given else {
+            return self.generate(prefix);
+        };
+        self.check(given);
+        Arc::from(given)
+    }
+
     /// A generated name.
     pub(crate) fn generate(&self, prefix: &str) -> Arc<str> {
         self.0.borrow_mut().names.generate(prefix)

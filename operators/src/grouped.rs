@@ -153,6 +153,7 @@ where
             return self.node;
         }
         let name = self.grouped.name.as_deref();
+        name.iter().for_each(|name| self.graph.check(name));
         let names = RepartitionNames::take(&self.graph, name.unwrap_or(store));
         if let Some(shared) = self.repartition.get().filter(|_| name.is_some()) {
             self.graph.add_again(shared);

@@ -127,7 +127,6 @@ impl RepartitionNames {
                 source,
             };
         }
-        graph.check(prefix);
         RepartitionNames {
             sink: Arc::from(format!("{topic}-sink")),
             filter: Arc::from(format!("{topic}-filter")),

@@ -78,14 +78,13 @@ impl<K: Data, V: Data> KStream<K, V> {
         self.next_name.as_deref()
     }
 
-    /// Appends a node; `write` adds it to the topology under the name that it got.
+    /// Appends a node; `write` adds it to the topology under that name.
     pub(crate) fn append<K2: Data, V2: Data>(
         &self,
-        prefix: &str,
+        name: Arc<str>,
         key: Key,
         write: impl FnOnce(&mut Lowering<'_>, &Arc<str>) + 'static,
     ) -> KStream<K2, V2> {
-        let name = self.graph.name(self.next_name(), prefix);
         let output = Arc::clone(&name);
         let node = self
             .graph
@@ -103,8 +102,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         key: Key,
         act: impl Fn(Record<K, V>, &mut Context<K2, V2>) -> Result<(), Fault> + Send + Sync + 'static,
     ) -> KStream<K2, V2> {
+        let name = self.graph.name(self.next_name(), prefix);
         let supplier = Step::supplier(act);
-        self.append(prefix, key, move |lowering, name| {
+        self.append(name, key, move |lowering, name| {
             lowering.processor(name, supplier)
         })
     }

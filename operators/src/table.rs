@@ -119,59 +119,60 @@ impl<K, V> fmt::Debug for KTable<K, V> {
 
 /// Whether a table keeps a store, and whether it sends old values: no types here.
 pub(crate) struct Keeping {
-    origin: Origin,
+    /// The table that this one is made of row by row: old values follow from that one's.
+    above: Option<Rc<Keeping>>,
     /// The store's name, if the user gave one.
     queryable: Option<Arc<str>>,
     stored: Cell<bool>,
     sends_old: Cell<bool>,
 }
 
-/// Where a table's rows come from.
-enum Origin {
-    /// A topic or stream: its store is optional, and brings old values.
-    Source,
-    /// An aggregation: always stored.
-    Aggregate,
-    /// Another table, row by row: its old values follow from that table's.
-    Derived(Rc<Keeping>),
+/// What old values may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// They are sent if they are at hand.
+    Nothing,
+    /// A table upstream keeps a store for them if it has none.
+    EvenAStore,
 }
 
 impl Keeping {
+    /// Of a topic or a stream: stored if it has a name, or if old values are asked for.
     pub(crate) fn source(queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(Origin::Source, queryable, queryable.is_some())
+        Keeping::new(None, queryable, queryable.is_some())
     }
 
+    /// Of an aggregation: always stored.
     pub(crate) fn aggregate(queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(Origin::Aggregate, queryable, true)
+        Keeping::new(None, queryable, true)
     }
 
-    pub(crate) fn derived(parent: &Rc<Keeping>, queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(
-            Origin::Derived(Rc::clone(parent)),
-            queryable,
-            queryable.is_some(),
-        )
+    /// Of another table, row by row: stored if it has a name.
+    pub(crate) fn derived(above: &Rc<Keeping>, queryable: Option<&Arc<str>>) -> Rc<Self> {
+        Keeping::new(Some(Rc::clone(above)), queryable, queryable.is_some())
     }
 
-    fn new(origin: Origin, queryable: Option<&Arc<str>>, stored: bool) -> Rc<Self> {
+    fn new(above: Option<Rc<Keeping>>, queryable: Option<&Arc<str>>, stored: bool) -> Rc<Self> {
         Rc::new(Keeping {
-            origin,
+            above,
             queryable: queryable.map(Arc::clone),
             stored: Cell::new(stored),
             sends_old: Cell::new(false),
         })
     }
 
-    /// Asks for old values, which may make a table upstream keep a store.
-    pub(crate) fn send_old_values(&self) {
-        if self.sends_old.replace(true) {
-            return;
-        }
-        match &self.origin {
-            Origin::Source => self.stored.set(true),
-            Origin::Derived(parent) if !self.stored.get() => parent.send_old_values(),
-            Origin::Aggregate | Origin::Derived(_) => {}
-        }
+    /// Asks for old values; answers whether they will be sent.
+    pub(crate) fn send_old_values(&self, cost: Cost) -> bool {
+        let is_sent = match &self.above {
+            _ if self.stored.get() || self.sends_old.get() => true,
+            Some(above) => above.send_old_values(cost),
+            None => {
+                self.stored.set(cost == Cost::EvenAStore);
+                self.stored.get()
+            }
+        };
+        self.sends_old.set(is_sent);
+        is_sent
     }
 
     pub(crate) fn is_stored(&self) -> bool {

@@ -63,7 +63,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         stores: &[&str],
     ) -> KStream<P::KeyOut, P::ValueOut> {
         let stores: Vec<String> = stores.iter().map(|store| (*store).to_owned()).collect();
-        self.append("KSTREAM-PROCESSOR-", Key::Changed, move |lowering, name| {
+        let name = self
+            .graph
+            .name_if_needed(self.next_name(), "KSTREAM-PROCESSOR-");
+        self.append(name, Key::Changed, move |lowering, name| {
             lowering.processor(name, supplier);
             lowering.connect(name, &stores);
         })

@@ -57,13 +57,12 @@ impl<K: Data, V: Data> KStream<K, V> {
         stores: &[&str],
     ) -> KStream<K, P::ValueOut> {
         let stores: Vec<String> = stores.iter().map(|store| (*store).to_owned()).collect();
-        self.append(
-            "KSTREAM-PROCESSVALUES-",
-            Key::Kept,
-            move |lowering, name| {
-                lowering.fixed_key_processor(name, supplier);
-                lowering.connect(name, &stores);
-            },
-        )
+        let name = self
+            .graph
+            .name_if_needed(self.next_name(), "KSTREAM-PROCESSVALUES-");
+        self.append(name, Key::Kept, move |lowering, name| {
+            lowering.fixed_key_processor(name, supplier);
+            lowering.connect(name, &stores);
+        })
     }
 }

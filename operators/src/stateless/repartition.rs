@@ -30,10 +30,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// ```
     pub fn repartition(&self, repartitioned: Repartitioned<K, V>) -> KStream<K, V> {
         let given = repartitioned.name.as_deref().or(self.next_name());
-        let prefix = match given {
-            Some(given) => Arc::from(given),
-            None => self.graph.generate("KSTREAM-REPARTITION-"),
-        };
+        let prefix = self.graph.name_if_needed(given, "KSTREAM-REPARTITION-");
         let names = RepartitionNames::take(&self.graph, &prefix);
         let name = Arc::clone(&names.source);
         let Repartitioned {

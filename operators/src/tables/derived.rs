@@ -15,7 +15,7 @@ use onceflow_framework::{Fault, Record};
 use crate::Data;
 use crate::change::Change;
 use crate::materialized::Materialized;
-use crate::table::{KTable, Keeping, TableStore, lower_table};
+use crate::table::{Cost, KTable, Keeping, TableStore, lower_table};
 
 /// What a table made row by row does with a change from nothing to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         let keeping = Keeping::derived(&self.keeping, stored.as_ref().map(|(store, _)| store));
         if let Some((store, _)) = &stored {
             self.graph.check(store);
+        }
+        // Rows that were never there are not deleted again, if that costs no store.
+        if nothing == Nothing::Swallowed && self.keeping.send_old_values(Cost::Nothing) {
+            keeping.send_old_values(Cost::Nothing);
         }
         let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
         let compute = Arc::new(compute);

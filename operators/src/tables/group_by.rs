@@ -12,7 +12,7 @@ use crate::Data;
 use crate::change::Change;
 use crate::grouped::Grouped;
 use crate::null::{OrNull, present};
-use crate::table::KTable;
+use crate::table::{Cost, KTable};
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// Groups rows under the key, and by the value, that `select` answers for each.
@@ -54,7 +54,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     {
         let given = grouped.name.as_deref().or(self.next_name());
         let name = self.graph.name(given, "KTABLE-SELECT-");
-        self.keeping.send_old_values();
+        self.keeping.send_old_values(Cost::EvenAStore);
         let (output, select) = (Arc::clone(&name), Arc::new(select));
         let (key, value) = (grouped.key.clone(), grouped.value.clone());
         let node = self.graph.add(name, &[self.node], move |lowering| {

@@ -1,0 +1,208 @@
+//! Compares what was played with what Kafka Streams answered.
+
+use std::collections::BTreeMap;
+
+use onceflow::prelude::*;
+use onceflow::test_driver::CapturedRecord;
+use serde_json::{Value, json};
+
+use crate::play::{Answer, bytes};
+use crate::val::Val;
+
+pub(crate) fn description(ours: &str, expected: Option<&Value>, differences: &mut Vec<String>) {
+    let expected = expected.and_then(Value::as_str).unwrap_or(ours);
+    // Lists are sets: sorted in both.
+    if expected.trim_end() != ours.trim_end() {
+        differences.push(format!("describe\n--- Java\n{expected}\n--- ours\n{ours}"));
+    }
+}
+
+pub(crate) fn branches(
+    ours: &BTreeMap<String, Vec<String>>,
+    expected: Option<&Value>,
+    differences: &mut Vec<String>,
+) {
+    let ours = json!(ours);
+    if let Some(expected) = expected.filter(|expected| **expected != ours) {
+        differences.push(format!("branches: Java {expected}, ours {ours}"));
+    }
+}
+
+pub(crate) fn step(step: usize, ours: &Answer, expected: &Value, differences: &mut Vec<String>) {
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in expected["out"].as_array().into_iter().flatten() {
+        let topic = record["topic"].as_str().expect("an output has a topic");
+        out.entry(topic.to_owned())
+            .or_default()
+            .push(printed_expected(record));
+    }
+    let ours_out: BTreeMap<String, Vec<String>> = ours
+        .out
+        .iter()
+        .map(|(topic, records)| (topic.clone(), records.iter().map(printed).collect()))
+        .collect();
+    if out != ours_out {
+        differences.push(format!(
+            "step {step}: Java {out:?}\n      ours {ours_out:?}"
+        ));
+    }
+    let number = |name: &str| expected[name].as_u64().unwrap_or(0);
+    let dropped = number("dropped") - number("store_refused");
+    if dropped != ours.dropped {
+        differences.push(format!(
+            "step {step}: Java drops {dropped}, ours {}",
+            ours.dropped
+        ));
+    }
+    match (&ours.failed, expected.get("error")) {
+        (Some(error), None) => differences.push(format!("step {step} fails: {error}")),
+        (None, Some(error)) => differences.push(format!("step {step} does not fail with {error}")),
+        _ => {}
+    }
+}
+
+/// A record on one line: bytes as text where they are, with `\x` where not.
+fn line(key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64, headers: &[String]) -> String {
+    let text = |bytes: Option<&[u8]>| {
+        bytes.map_or_else(
+            || "null".to_owned(),
+            |bytes| format!("'{}'", bytes.escape_ascii()),
+        )
+    };
+    let headers = headers.join(",");
+    format!("{}={}@{timestamp}[{headers}]", text(key), text(value))
+}
+
+fn printed_expected(record: &Value) -> String {
+    let headers = record["h"].as_array().into_iter().flatten();
+    let headers: Vec<String> = headers
+        .map(|pair| {
+            let key = pair[0].as_str().expect("a header has a name");
+            format!(
+                "{key}={:?}",
+                bytes(&pair[1])
+                    .as_deref()
+                    .map(<[u8]>::escape_ascii)
+                    .map(|e| e.to_string())
+            )
+        })
+        .collect();
+    let timestamp = record["ts"].as_i64().expect("an output has a time");
+    line(
+        bytes(&record["k"]).as_deref(),
+        bytes(&record["v"]).as_deref(),
+        timestamp,
+        &headers,
+    )
+}
+
+fn printed(record: &CapturedRecord) -> String {
+    let headers: Vec<String> = record
+        .headers
+        .iter()
+        .map(|header| {
+            let value = header.value.as_deref().map(<[u8]>::escape_ascii);
+            format!("{}={:?}", header.key, value.map(|e| e.to_string()))
+        })
+        .collect();
+    let timestamp = record.timestamp.as_millis();
+    line(
+        record.key.as_deref(),
+        record.value.as_deref(),
+        timestamp,
+        &headers,
+    )
+}
+
+pub(crate) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Vec<String>) {
+    for (name, rows) in expected.as_object().expect("stores by name") {
+        let mut expected: Vec<String> = rows
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(Value::to_string)
+            .collect();
+        expected.sort();
+        match rows_of(driver, name) {
+            Ok(mut ours) => {
+                ours.sort();
+                if ours != expected {
+                    differences.push(format!(
+                        "store {name}: Java {expected:?}\n      ours {ours:?}"
+                    ));
+                }
+            }
+            Err(error) => differences.push(format!("store {name}: {error}")),
+        }
+    }
+}
+
+/// The rows of a store, whose types are tried.
+fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
+    let json_of = |val: &Val| match val {
+        Val::Null => Value::Null,
+        Val::Text(text) => json!(text),
+        Val::Int(number) => json!(number),
+    };
+    if let Ok(store) = driver.timestamped_key_value_store::<Val, Val>(name) {
+        let rows = store.all()?.into_iter();
+        return Ok(rows
+            .map(|(k, row)| {
+                json!([json_of(&k), json_of(&row.value), row.timestamp.as_millis()]).to_string()
+            })
+            .collect());
+    }
+    if let Ok(store) = driver.timestamped_key_value_store::<Val, i64>(name) {
+        let rows = store.all()?.into_iter();
+        return Ok(rows
+            .map(|(k, row)| json!([json_of(&k), row.value, row.timestamp.as_millis()]).to_string())
+            .collect());
+    }
+    let rows = driver.key_value_store::<Val, Val>(name)?.all()?.into_iter();
+    Ok(rows
+        .map(|(k, v)| json!([json_of(&k), json_of(&v)]).to_string())
+        .collect())
+}
+
+pub(crate) fn internal(
+    ours: &BTreeMap<String, Vec<(usize, CapturedRecord)>>,
+    expected: &Value,
+    differences: &mut Vec<String>,
+) {
+    let hex = |bytes: Option<&[u8]>| {
+        bytes.map(|bytes| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        })
+    };
+    let ours = ours.iter().filter(|(_, records)| !records.is_empty());
+    let ours: BTreeMap<&String, Vec<Value>> = ours
+        .map(|(topic, records)| {
+            let rows = records.iter().map(|(step, record)| {
+                let mut row = vec![
+                    json!(step),
+                    json!(hex(record.key.as_deref())),
+                    json!(hex(record.value.as_deref())),
+                    json!(record.timestamp.as_millis()),
+                ];
+                let headers = record.headers.iter();
+                let headers: Vec<Value> = headers
+                    .map(|h| json!([&*h.key, hex(h.value.as_deref())]))
+                    .collect();
+                if !headers.is_empty() {
+                    row.push(Value::Array(headers));
+                }
+                Value::Array(row)
+            });
+            (topic, rows.collect())
+        })
+        .collect();
+    let ours = json!(ours);
+    if ours != *expected {
+        differences.push(format!(
+            "internal topics: Java {expected}\n      ours {ours}"
+        ));
+    }
+}

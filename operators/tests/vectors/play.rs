@@ -1,0 +1,295 @@
+//! Plays a case on the test driver and collects what it answers.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use onceflow::metrics::{DropReason, Drops};
+use onceflow::prelude::*;
+use onceflow::processor::OnBadRecord;
+use onceflow::test_driver::{CapturedRecord, RawBytes};
+use onceflow::{ErrorKind, Header};
+use serde_json::Value;
+
+use crate::build::Build;
+use crate::compare;
+use crate::fields::Fields;
+use crate::skip::{Skip, skip};
+
+/// Operators that no store, no cache and no optimisation changes.
+const UNCHANGED_BY_CONFIG: [&str; 13] = [
+    "stream",
+    "filter",
+    "filter_not",
+    "map_values",
+    "map",
+    "select_key",
+    "flat_map",
+    "flat_map_values",
+    "peek",
+    "foreach",
+    "merge",
+    "split",
+    "to",
+];
+
+/// What Java answered, with what is right where Java is wrong.
+struct Expected<'j> {
+    java: Fields<'j>,
+    fixed: Option<Fields<'j>>,
+}
+
+impl<'j> Expected<'j> {
+    fn of(case: &Fields<'j>) -> Result<Self, Skip> {
+        let fixed = case.object_or("expect_fixed");
+        if case.get("known_java_bug").is_some() && fixed.is_none() {
+            return skip("a known bug of Java's, without the right answer");
+        }
+        let java = Fields::of("expect", case.value("expect"));
+        Ok(Expected { java, fixed })
+    }
+
+    fn get(&self, name: &str) -> Option<&'j Value> {
+        let java = self.java.get(name);
+        let fixed = self.fixed.as_ref().and_then(|fixed| fixed.get(name));
+        fixed.or(java)
+    }
+}
+
+/// Plays a case; answers what differs.
+pub(crate) fn case(case: &Fields<'_>) -> Result<Vec<String>, Skip> {
+    for about in ["id", "family", "about", "v"] {
+        case.value(about);
+    }
+    let expected = Expected::of(case)?;
+    let ops = case.list("topology");
+    let config = Fields::of("config", case.value("config"));
+    let on_bad_record = check_config(&config, ops)?;
+    let extractor = config.text_or("default.timestamp.extractor");
+    let mut build = Build::new(extractor.unwrap_or("fail"));
+    config.done();
+    for op in ops {
+        build.apply(op)?;
+    }
+    let (start, steps) = (case.number_or("clock_start_ms"), case.list("steps"));
+    case.done();
+    let branches = std::mem::take(&mut build.branches);
+    let topology = build.builder.build();
+    // What Java finds when it starts may be found before.
+    let failure = expected.get("build_error").or(expected.get("start_error"));
+    let topology = match topology {
+        Ok(topology) => topology,
+        Err(_) if failure.is_some() => return Ok(Vec::new()),
+        Err(error) => return Ok(vec![format!("the topology cannot be built: {error}")]),
+    };
+    if expected.get("build_error").is_some() {
+        return Ok(vec!["building the topology does not fail".to_owned()]);
+    }
+    let described = topology.describe();
+    let driver = TestDriver::builder(topology)
+        .start_time(Timestamp::from_millis(start.unwrap_or(0)))
+        .on_bad_record(on_bad_record)
+        .shared_stream_time()
+        .build();
+    let driver = match driver {
+        Ok(_) if failure.is_some() => return Ok(vec!["starting does not fail".to_owned()]),
+        Ok(driver) => driver,
+        Err(_) if failure.is_some() => return Ok(Vec::new()),
+        Err(error) => return Ok(vec![format!("the driver does not start: {error}")]),
+    };
+    let mut differences = Vec::new();
+    compare::description(&described, expected.get("describe"), &mut differences);
+    compare::branches(&branches, expected.get("branches"), &mut differences);
+    play_all(&driver, steps, &expected, &mut differences);
+    Ok(differences)
+}
+
+/// Plays the steps, and compares what they answer and what they leave.
+fn play_all(
+    driver: &TestDriver,
+    steps: &[Value],
+    expected: &Expected<'_>,
+    differences: &mut Vec<String>,
+) {
+    let answers = expected.get("steps").and_then(Value::as_array);
+    let answers = answers.expect("a topology that starts answers steps");
+    let ends_early = answers
+        .last()
+        .is_some_and(|last| last.get("error").is_some());
+    assert!(
+        answers.len() == steps.len() || ends_early,
+        "a step has an answer"
+    );
+    let mut played = Played::default();
+    for (step, expected) in steps.iter().zip(answers) {
+        let answer = played.step(driver, &Fields::of("step", step));
+        compare::step(played.steps - 1, &answer, expected, differences);
+    }
+    if let Some(stores) = expected.get("stores") {
+        compare::stores(driver, stores, differences);
+    }
+    if let Some(internal) = expected.get("internal") {
+        compare::internal(&played.internal, internal, differences);
+    }
+    // The sum of the steps' drops.
+    expected.get("dropped");
+    expected.java.done();
+}
+
+/// Which settings are understood; what they leave to the driver.
+fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Skip> {
+    let is_unchanged = ops.iter().all(|op| {
+        op["op"]
+            .as_str()
+            .is_some_and(|name| UNCHANGED_BY_CONFIG.contains(&name))
+    });
+    let cache = config.text_or("statestore.cache.max.bytes");
+    if cache.is_some_and(|bytes| bytes != "0") && !is_unchanged {
+        return skip("the cache");
+    }
+    if config.text_or("topology.optimization") == Some("all") && !is_unchanged {
+        return skip("topology.optimization");
+    }
+    if config.text_or("dsl.store.format") == Some("HEADERS") {
+        return skip("stores with headers");
+    }
+    if config.text_or("ensure.explicit.internal.resource.naming") == Some("true") {
+        return skip("ensure.explicit.internal.resource.naming");
+    }
+    if config.text_or("processing.exception.handler") == Some("continue") {
+        return skip("processing.exception.handler");
+    }
+    // The engine of the stores and the guarantee change no answer.
+    config.text_or("dsl.store.suppliers.class");
+    config.text_or("processing.guarantee");
+    Ok(match config.text_or("deserialization.exception.handler") {
+        Some("continue") => OnBadRecord::Continue,
+        _ => OnBadRecord::Fail,
+    })
+}
+
+/// What a step answered.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) out: BTreeMap<String, Vec<CapturedRecord>>,
+    pub(crate) dropped: u64,
+    pub(crate) failed: Option<String>,
+}
+
+/// What was played so far.
+#[derive(Debug, Default)]
+struct Played {
+    steps: usize,
+    seen: BTreeMap<String, usize>,
+    drops: u64,
+    /// By topic: each record with its step.
+    internal: BTreeMap<String, Vec<(usize, CapturedRecord)>>,
+}
+
+impl Played {
+    fn step(&mut self, driver: &TestDriver, step: &Fields<'_>) -> Answer {
+        let played = catch_unwind(AssertUnwindSafe(|| play(driver, step)));
+        let result = played
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Processing, "a function panicked")));
+        step.done();
+        let mut answer = self.collect(driver, step.text_or("topic"));
+        answer.failed = result.err().map(|error| error.to_string());
+        self.steps += 1;
+        answer
+    }
+
+    /// What is new since the last step.
+    fn collect(&mut self, driver: &TestDriver, input: Option<&str>) -> Answer {
+        let mut answer = Answer::default();
+        for topic in driver.topics() {
+            let history = driver.topic_history(&topic);
+            let seen = self.seen.entry(topic.to_string()).or_default();
+            // The record that was piped is no output, should the topic be one.
+            let piped = usize::from(input == Some(&*topic));
+            let new = history[*seen..].iter().skip(piped).cloned();
+            if topic.starts_with("app-") {
+                let log = self.internal.entry(topic.to_string()).or_default();
+                log.extend(new.map(|record| (self.steps, record)));
+            } else {
+                let new: Vec<_> = new.collect();
+                if !new.is_empty() {
+                    answer.out.insert(topic.to_string(), new);
+                }
+            }
+            *seen = history.len();
+        }
+        let drops = counted(&driver.drops());
+        answer.dropped = drops - self.drops;
+        self.drops = drops;
+        answer
+    }
+}
+
+/// Drops as Java counts them: without those at a repartition's null-key filter.
+fn counted(drops: &Drops) -> u64 {
+    let uncounted = |node: &str, reason: DropReason| {
+        let is_filter =
+            node.starts_with("KSTREAM-FILTER-") || node.ends_with("-repartition-filter");
+        is_filter && reason == DropReason::NullKey
+    };
+    let counted = drops
+        .iter()
+        .filter(|((node, reason), _)| !uncounted(node, *reason));
+    counted.map(|(_, count)| count).sum()
+}
+
+fn play(driver: &TestDriver, step: &Fields<'_>) -> Result<(), Error> {
+    if let Some(millis) = step.number_or("advance_wall_ms") {
+        return driver.advance_wall_clock(Duration::from_millis(millis.unsigned_abs()));
+    }
+    let headers = step.list("h").iter().map(header).collect();
+    let record: RawBytes = Record {
+        key: bytes(step.value("k")),
+        value: bytes(step.value("v")),
+        timestamp: Timestamp::from_millis(step.number_or("ts").expect("a record has a time")),
+        headers,
+    };
+    // The serdes are not asked.
+    driver
+        .input_topic(
+            step.text("topic"),
+            onceflow::serde::bytes(),
+            onceflow::serde::bytes(),
+        )
+        .pipe_raw(record)
+}
+
+fn header(pair: &Value) -> Header {
+    Header {
+        key: pair[0].as_str().expect("a header has a name").into(),
+        value: pair[1]
+            .as_str()
+            .map(|text| Bytes::copy_from_slice(text.as_bytes())),
+    }
+}
+
+/// Input and output as the cases write it: null, text, an int64, or raw bytes.
+pub(crate) fn bytes(value: &Value) -> Option<Bytes> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+        Value::Number(number) => {
+            let number = number.as_i64().expect("an int64");
+            Some(Bytes::copy_from_slice(&number.to_be_bytes()))
+        }
+        Value::Object(raw) => Some(unhex(raw["hex"].as_str().expect("raw bytes"))),
+        other => panic!("{other} is no key or value"),
+    }
+}
+
+fn unhex(hex: &str) -> Bytes {
+    let pairs: Vec<&str> = (0..hex.len())
+        .step_by(2)
+        .map(|at| &hex[at..at + 2])
+        .collect();
+    let bytes = pairs
+        .iter()
+        .map(|pair| u8::from_str_radix(pair, 16).expect("hex"));
+    bytes.collect::<Vec<u8>>().into()
+}

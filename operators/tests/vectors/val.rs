@@ -1,0 +1,131 @@
+//! The one type of keys and values in the runner: null, text or an int64.
+
+use onceflow::serde::{Encoded, Serde, SerdeError};
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Val {
+    Null,
+    Text(String),
+    Int(i64),
+}
+
+/// How values of a stream are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Int,
+}
+
+impl Kind {
+    pub(crate) fn named(name: Option<&str>) -> Self {
+        match name {
+            None | Some("str") => Kind::Text,
+            Some("i64") => Kind::Int,
+            Some(other) => panic!("unknown type {other}"),
+        }
+    }
+
+    /// The result of a function, which is text, as this kind.
+    pub(crate) fn parse(self, text: Val) -> Val {
+        match (self, text) {
+            (Kind::Int, Val::Text(text)) => Val::Int(text.parse().expect("a decimal")),
+            (_, val) => val,
+        }
+    }
+}
+
+/// What functions see of a value: text, or null.
+pub(crate) trait View: Clone + 'static {
+    fn view(&self) -> Val;
+
+    /// The value again; none for null.
+    fn from_val(val: Val) -> Option<Self>;
+}
+
+impl View for Val {
+    fn view(&self) -> Val {
+        self.clone()
+    }
+
+    fn from_val(val: Val) -> Option<Self> {
+        (val != Val::Null).then_some(val)
+    }
+}
+
+impl View for i64 {
+    fn view(&self) -> Val {
+        Val::Int(*self)
+    }
+
+    fn from_val(val: Val) -> Option<Self> {
+        match val {
+            Val::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+impl<V: View> View for Option<V> {
+    fn view(&self) -> Val {
+        self.as_ref().map_or(Val::Null, View::view)
+    }
+
+    fn from_val(val: Val) -> Option<Self> {
+        V::from_val(val).map(Some)
+    }
+}
+
+impl Val {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Val::Text(text.into())
+    }
+
+    /// The text view; none for null.
+    pub(crate) fn as_text(&self) -> Option<String> {
+        match self {
+            Val::Null => None,
+            Val::Text(text) => Some(text.clone()),
+            Val::Int(number) => Some(number.to_string()),
+        }
+    }
+
+    /// The text view, `null` for null.
+    pub(crate) fn printed(&self) -> String {
+        self.as_text().unwrap_or_else(|| "null".to_owned())
+    }
+}
+
+/// Reads and writes values of a kind, null included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ValSerde(pub(crate) Kind);
+
+impl Serde for ValSerde {
+    type Item = Val;
+
+    fn serialize(&self, value: &Val, out: &mut Vec<u8>) -> Result<Encoded, SerdeError> {
+        match (self.0, value) {
+            (_, Val::Null) => return Ok(Encoded::Null),
+            (Kind::Text, Val::Text(text)) => out.extend_from_slice(text.as_bytes()),
+            (Kind::Int, Val::Int(number)) => out.extend_from_slice(&number.to_be_bytes()),
+            (kind, val) => return Err(SerdeError::new(format!("{val:?} is not {kind:?}"))),
+        }
+        Ok(Encoded::Bytes)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<Val, SerdeError> {
+        let Some(bytes) = bytes else {
+            return Ok(Val::Null);
+        };
+        match self.0 {
+            // Java's String serde replaces what is not UTF-8.
+            Kind::Text => Ok(Val::Text(String::from_utf8_lossy(bytes).into_owned())),
+            Kind::Int => onceflow::serde::i64()
+                .deserialize(Some(bytes))
+                .map(Val::Int),
+        }
+    }
+
+    fn is_null(&self, value: &Val) -> bool {
+        *value == Val::Null
+    }
+}

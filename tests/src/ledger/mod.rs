@@ -25,6 +25,7 @@ use crate::{
     clients::Isolation,
     cluster::{Cluster, unique},
     offsets::Committed,
+    produce::Delivered,
     record::Record,
     tail::Tail,
     wait::{Deadline, PATIENCE},
@@ -39,6 +40,7 @@ pub struct Ledger<'c> {
     /// The users' topics.
     pub topics: LedgerTopics,
     journal: Mutex<Journal>,
+    places: Mutex<Vec<(Entry, Delivered)>>,
     tail: Mutex<Tail>,
 }
 
@@ -64,6 +66,7 @@ impl<'c> Ledger<'c> {
             tail: Mutex::new(Tail::of(cluster, &topics.totals)),
             topics,
             journal: Mutex::new(Journal::new(seed)),
+            places: Mutex::default(),
         }
     }
 
@@ -71,8 +74,31 @@ impl<'c> Ledger<'c> {
     pub fn feed(&self, count: usize) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let entries = journal.extend(count);
-        self.cluster
-            .produce(&self.topics.input, entries.iter().map(Entry::to_record));
+        let records = entries.iter().map(Entry::to_record);
+        let delivered = self.cluster.produce(&self.topics.input, records);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.extend(entries.into_iter().zip(delivered));
+    }
+
+    /// The entry that was put in as the `index`-th, from 0, and where it is.
+    ///
+    /// # Panics
+    ///
+    /// When there are not that many.
+    #[must_use]
+    pub fn nth(&self, index: usize) -> (Entry, Delivered) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)[index].clone()
+    }
+
+    /// Where the group goes on reading a partition of the input.
+    #[must_use]
+    pub fn consumed_to(&self, partition: i32) -> i64 {
+        let committed = self
+            .cluster
+            .committed(&self.application, &self.topics.input);
+        committed
+            .get(&partition)
+            .map_or(0, |committed| committed.offset)
     }
 
     /// How many entries were put in.
@@ -158,6 +184,28 @@ impl<'c> Ledger<'c> {
             audit::branches(&totals, &branches),
             self.input_offsets(),
             self.repartition_offsets(),
+        ];
+        let wrong: Vec<String> = findings.into_iter().filter_map(Result::err).collect();
+        assert!(
+            wrong.is_empty(),
+            "{}: {}",
+            self.application,
+            wrong.join("\n")
+        );
+    }
+
+    /// As [`audit`](Self::audit), of what the first sub-topology writes only.
+    ///
+    /// # Panics
+    ///
+    /// At the first difference.
+    pub fn audit_first_half(&self) {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let statements = self.cluster.settled(&self.topics.statements);
+        let balances = self.cluster.settled(&self.changelog(BALANCES));
+        let findings = [
+            audit::statements(&journal, &statements),
+            audit::balances(&journal, &balances),
         ];
         let wrong: Vec<String> = findings.into_iter().filter_map(Result::err).collect();
         assert!(

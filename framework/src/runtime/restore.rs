@@ -6,6 +6,8 @@
 //!   offsets were fetched: markers reach partitions one by one, so the last stable offset may
 //!   still hide records of a batch whose offsets are committed already.
 //! - It ends on the reader's position, never on counting: markers and compaction take offsets.
+//! - A store that has reached its end is left alone: its task runs while others are restored, and
+//!   what the reader brings after the end are writes of that very task, old ones by then.
 //! - A restore can be dropped at any step: the stores it worked on are dropped with it.
 
 use std::cell::RefCell;
@@ -133,6 +135,9 @@ fn take(lanes: &mut [RestoreLane], chunk: Chunk<'_>) -> Result<(), Error> {
     match chunk {
         Chunk::Record { partition, record } => {
             let lane = &mut lanes[partition];
+            if lane.done {
+                return Ok(());
+            }
             let Some(key) = record.key else {
                 let changelog = &lane.restoring.changelog;
                 let offset = record.offset;
@@ -157,4 +162,93 @@ fn take(lanes: &mut [RestoreLane], chunk: Chunk<'_>) -> Result<(), Error> {
 fn cannot_restore(partitions: &[TopicPartition], error: BrokerError) -> Error {
     let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
     error.into_error(format!("cannot restore from {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::record::{Headers, RawRecord};
+    use crate::serde::{i64, utf8};
+    use crate::state::StoreBuilder;
+    use crate::time::Timestamp;
+
+    /// What the reader brings, a step a list: partition, offset, and the value that `key` gets.
+    type Steps = VecDeque<Vec<(usize, i64, &'static [u8])>>;
+
+    /// Changelogs that end at offset 2 when they are looked at, and go on growing.
+    struct Growing(Steps);
+
+    impl ChangelogReader for Growing {
+        fn watermarks(
+            &mut self,
+            partitions: &[TopicPartition],
+            _timeout: Duration,
+        ) -> Result<Vec<(Offset, Offset)>, BrokerError> {
+            Ok(vec![(Offset::new(0), Offset::new(2)); partitions.len()])
+        }
+
+        fn assign(&mut self, _partitions: &[(TopicPartition, Offset)]) -> Result<(), BrokerError> {
+            Ok(())
+        }
+
+        fn read(
+            &mut self,
+            _timeout: Duration,
+            _records_max: usize,
+            sink: &mut dyn FnMut(Chunk<'_>) -> Result<(), Error>,
+        ) -> Result<usize, Error> {
+            let step = self.0.pop_front().unwrap_or_default();
+            let headers = Headers::default();
+            for (partition, offset, value) in &step {
+                let record = RawRecord {
+                    offset: Offset::new(*offset),
+                    timestamp: Timestamp::from_millis(0),
+                    key: Some(b"key"),
+                    value: Some(value),
+                    headers: &headers,
+                };
+                let partition = *partition;
+                sink(Chunk::Record { partition, record })?;
+            }
+            Ok(step.len())
+        }
+    }
+
+    fn task(partition: i32) -> TaskId {
+        TaskId {
+            sub_topology: 0,
+            partition,
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_restored_is_left_to_its_task_while_others_are_not() {
+        let stores: Vec<Rc<RefCell<TaskStore>>> = (0..2)
+            .map(|_| {
+                let spec = StoreBuilder::key_value("store", utf8(), i64()).into_spec();
+                Rc::new(RefCell::new(spec.create()))
+            })
+            .collect();
+        let restoring = (0i32..).zip(&stores).map(|(partition, store)| Restoring {
+            task: task(partition),
+            changelog: TopicPartition::new(Arc::from("changelog"), partition),
+            store: Rc::clone(store),
+        });
+        let steps = [
+            vec![(0, 0, &b"old"[..]), (0, 1, b"restored"), (1, 0, b"old")],
+            // The first task has begun, and its commits come back to it.
+            vec![(0, 3, b"its own"), (1, 1, b"restored")],
+        ];
+        let mut restore = Restore::new(Growing(steps.into()), restoring.collect());
+        assert_eq!(restore.step().unwrap(), [task(0)]);
+        assert_eq!(restore.step().unwrap(), [task(1)]);
+        assert!(restore.is_done());
+        for store in &stores {
+            let found = store.borrow().get(b"key").unwrap();
+            assert_eq!(found.as_deref(), Some(&b"restored"[..]));
+        }
+    }
 }

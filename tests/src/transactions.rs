@@ -4,8 +4,13 @@
 //!
 //! - **Retriable means the same call again.** Commit is repeated as commit and abort as abort:
 //!   switching between the two is a conflict that the client answers with an error of its own.
-//! - **Served before it blocks.** Reports are drained before commit and while aborting: unserved,
-//!   the client waits out its whole timeout.
+//! - **Served while it blocks.** Reports are drained before commit, and by a second thread while
+//!   aborting: unserved, the client waits out its whole timeout.
+//! - **One call, not many short ones.** A call that timed out and is resumed can meet its own late
+//!   answer, which the client then takes for the answer to the next call. After aborts in slices
+//!   of 1 ms, 1 to 3 in a thousand `begin`s were refused, or returned `Ok` without having begun
+//!   (the first `send` then fails); after aborts in one call, none of four thousand. Whoever
+//!   resumes a call replaces the producer afterwards.
 
 use std::{
     fmt,
@@ -25,14 +30,14 @@ use crate::{
     cluster::Cluster,
     produce::drain,
     record::Outgoing,
-    wait::{Deadline, PATIENCE},
+    wait::{Deadline, PATIENCE, beside},
 };
 
 /// One blocking call of the client.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One slice of an abort, between which reports are served.
-const ABORT_SLICE: Duration = Duration::from_millis(2);
+/// One turn of serving reports while an abort blocks.
+const SERVE_SLICE: Duration = Duration::from_millis(1);
 
 /// What a transactional error asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,11 +225,10 @@ impl TransactionalProducer {
     ///
     /// The client's error, once it is not retriable or the deadline passed.
     pub fn abort(&self) -> KafkaResult<()> {
-        again(|| {
-            let outcome = self.producer.abort_transaction(ABORT_SLICE);
-            self.producer.poll(Duration::ZERO);
-            outcome
-        })?;
+        beside(
+            || again(|| self.producer.abort_transaction(CALL_TIMEOUT)),
+            || self.producer.poll(SERVE_SLICE),
+        )?;
         // What the abort purged is reported now, not in the next transaction.
         drain(&self.producer)
     }

@@ -8,6 +8,7 @@
 //! - **Deadlines are generous, probes are quick.** A loaded machine makes a test slow, never red.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -131,6 +132,29 @@ pub fn spawn<T: Send + 'static>(
         .name(name.to_owned())
         .spawn(body)
         .expect("a test can start a thread")
+}
+
+/// Runs a call that blocks, and serves what it waits for on a second thread until it returns.
+pub fn beside<T>(call: impl FnOnce() -> T, serve: impl Fn() + Sync) -> T {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) {
+                serve();
+            }
+        });
+        // Also when the call panics: the scope waits for its thread.
+        let _over = RaiseOnDrop(&over);
+        call()
+    })
+}
+
+struct RaiseOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for RaiseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 #[expect(

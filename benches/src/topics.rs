@@ -84,6 +84,14 @@ impl Admin {
                 Err((topic, code)) => return Err(format!("topic {topic}: {code}").into()),
             }
         }
+        // Created is not yet known: metadata follows.
+        let deadline = os::now() + TIMEOUT;
+        while self.partitions(topic).is_err() {
+            if os::now() > deadline {
+                return Err(format!("topic {topic} was created and does not appear").into());
+            }
+            os::sleep(Duration::from_millis(20));
+        }
         Ok(())
     }
 

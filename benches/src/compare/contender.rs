@@ -71,7 +71,11 @@ pub struct Place {
     pub output: String,
 }
 
-const TUNED_JVM: [&str; 4] = ["-Xms2g", "-Xmx2g", "-XX:+UseParallelGC", "-XX:-UsePerfData"];
+const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+
+const DEFAULT_JVM: [&str; 2] = ["-XX:-UsePerfData", QUIET];
+
+const TUNED_JVM: [&str; 5] = ["-Xms2g", "-Xmx2g", "-XX:+UseParallelGC", "-XX:-UsePerfData", QUIET];
 
 impl Task {
     fn program(&self, place: &Place, command: &str) -> Result<Command, Failure> {
@@ -80,7 +84,7 @@ impl Task {
             Contender::Handwritten => Command::new(sibling("handwritten")?),
             Contender::KafkaStreamsTuned => java(&place.class_path, &TUNED_JVM, "onceflow.Peer"),
             Contender::KafkaStreamsDefault => {
-                java(&place.class_path, &["-XX:-UsePerfData"], "onceflow.Peer")
+                java(&place.class_path, &DEFAULT_JVM, "onceflow.Peer")
             }
         };
         program.arg(command).arg(self.workload.to_string());

@@ -12,8 +12,10 @@
 //!
 //! - Workers are plain threads; tokio serves this handle only.
 //! - Dropping the handle closes the application without waiting for it.
+//! - It never hangs on a worker that is gone: one that panics fails the application.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -28,7 +30,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::runtime::{
     BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, WorkerState,
-    claim_instance, prepare, run,
+    claim_instance, panic_text, prepare, run,
 };
 use crate::time::{Clock, SystemClock};
 use crate::topology::Topology;
@@ -296,11 +298,21 @@ fn spawn_worker<C: Cluster>(
 ) -> Result<JoinHandle<()>, Error> {
     let (shared, number) = (Arc::clone(&settings.shared), settings.number);
     spawn_thread(format!("{application_id}-{number}"), move || {
-        if let Err(error) = run(settings) {
-            shared.fail(error);
-        }
-        shared.set_worker(number, WorkerState::Ended);
+        supervise(&shared, number, || run(settings));
     })
+}
+
+/// Runs a worker and tells how it ended, be it by a panic, which is a bug of ours: what a
+/// processor panics with is caught where it is called.
+fn supervise(shared: &Shared, number: usize, run: impl FnOnce() -> Result<(), Error>) {
+    let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let message = format!("worker {number} panicked: {}", panic_text(&*panic));
+        Err(Error::new(ErrorKind::Processing, message))
+    });
+    if let Err(error) = ended {
+        shared.fail(error);
+    }
+    shared.set_worker(number, WorkerState::Ended);
 }
 
 fn spawn_thread(
@@ -322,5 +334,29 @@ fn purge_until_closed<C: Cluster>(cluster: &C, shared: &Shared, bell: &Wake) {
         if let Err(error) = cluster.delete_records(&consumed, PURGE_TIMEOUT) {
             tracing::warn!(%error, "consumed repartition records could not be deleted yet");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_panics_fails_the_application_and_has_the_others_end() {
+        let shared = Shared::new();
+        assert!(shared.start());
+        let numbers = [(); 2].map(|()| shared.add_worker(Arc::new(Wake::default())));
+        supervise(&shared, numbers[0], || panic!("out of luck"));
+        assert_eq!(
+            (shared.state(), shared.is_closing()),
+            (State::PendingError, true)
+        );
+        supervise(&shared, numbers[1], || Ok(()));
+        assert_eq!(shared.state(), State::Error);
+        let failure = shared.failure().unwrap().to_string();
+        assert!(
+            failure.contains("worker 0 panicked: out of luck"),
+            "{failure}"
+        );
     }
 }

@@ -25,4 +25,4 @@ pub(crate) use probe::Probe;
 pub(crate) use shared::{Shared, WorkerState};
 pub(crate) use task::{Task, TaskSettings};
 pub(crate) use topics::{Inputs, prepare};
-pub(crate) use worker::{WorkerSettings, run};
+pub(crate) use worker::{WorkerSettings, panic_text, run};

@@ -14,6 +14,7 @@
 //!   transaction, staged writes, processors, queues.
 //! - A rebalance is answered between two records: commit or abort first, give up partitions after.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -511,13 +512,17 @@ pub(super) fn guard<R>(
     match catch_unwind(AssertUnwindSafe(|| call(&mut *active))) {
         Ok(result) => result,
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            let text = text.unwrap_or_else(|| "no message".to_owned());
-            let message = format!("a processor panicked: {text}");
+            let message = format!("a processor panicked: {}", panic_text(&*panic));
             Err(active
                 .task
                 .blame_panic(Error::new(ErrorKind::Processing, message)))
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".to_owned())
 }

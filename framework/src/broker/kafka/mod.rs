@@ -25,6 +25,16 @@ mod consumer;
 mod producer;
 mod changelogs;
 mod topics;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod transaction_tests;
+#[cfg(test)]
+mod group_tests;
+#[cfg(test)]
+mod reading_tests;
+#[cfg(test)]
+mod topic_tests;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -49,6 +49,9 @@ const DISCARD_CALLS_MAX: usize = 1024;
 const CLOSE_SLICES_MAX: usize = 120;
 const CLOSE_SLICE: Duration = Duration::from_millis(50);
 
+/// Round trips to librdkafka's main thread after which a stop is done, and one to spare.
+const STOP_STEPS: usize = 3;
+
 /// What a client is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -193,7 +196,14 @@ impl Client {
     pub(super) fn assign(&self, partitions: Option<&TopicPartitionList>) -> Result<(), Failure> {
         let list = partitions.map_or(ptr::null_mut(), TopicPartitionList::ptr);
         // SAFETY: a live client; the list is copied, null means none.
-        resp(unsafe { sys::rd_kafka_assign(self.ptr(), list) } as c_int)
+        resp(unsafe { sys::rd_kafka_assign(self.ptr(), list) } as c_int)?;
+        // Stopping a partition that is being stopped already is an assertion failure of
+        // librdkafka, and ends the process: let this stop be done before anyone asks again. It is
+        // two operations of the main thread (stop, stopped), which takes them in order.
+        for _ in 0..STOP_STEPS {
+            drop(self.membership());
+        }
+        Ok(())
     }
 
     pub(super) fn assignment_lost(&self) -> bool {

@@ -8,8 +8,9 @@ use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NativeTopic, TopicReplication};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use rdkafka::{ClientConfig, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset as NativeOffset, TopicPartitionList};
 
+use super::consumer::edges;
 use super::failure::Failure;
 use super::logs::Logs;
 use super::native::{Client, entries};
@@ -90,21 +91,32 @@ impl Topics {
             .try_for_each(|topic| self.await_leaders(&topic.name, timeout))
     }
 
-    /// A topic is usable once all its partitions have leaders, on the broker that is asked.
-    fn await_leaders(&self, topic: &str, timeout: Duration) -> Result<(), BrokerError> {
+    fn await_leaders(&self, topic: &Arc<str>, timeout: Duration) -> Result<(), BrokerError> {
         let pause = Wake::default();
         let looks = timeout.as_millis().div_ceil(LOOK_INTERVAL.as_millis());
         for _ in 0..looks.max(1) {
-            match self.leaders(topic, timeout) {
-                Ok(Some(leaders)) if !leaders.is_empty() && leaders.iter().all(|led| *led) => {
-                    return Ok(());
-                }
+            match self.is_led(topic, timeout) {
+                Ok(true) => return Ok(()),
                 Err(error) if !error.is_passing() => return Err(error),
-                _ => pause.sleep(LOOK_INTERVAL),
+                Ok(false) | Err(_) => pause.sleep(LOOK_INTERVAL),
             }
         }
         let failure = Failure::plain(Code::OperationTimedOut, "no leaders in time");
         Err(failure.ordinary(&format!("waiting for topic {topic}")))
+    }
+
+    /// Whether all partitions have leaders, and those know that they are.
+    fn is_led(&self, topic: &Arc<str>, timeout: Duration) -> Result<bool, BrokerError> {
+        let leaders = self.leaders(topic, timeout)?.unwrap_or_default();
+        if leaders.is_empty() || leaders.contains(&false) {
+            return Ok(false);
+        }
+        let partitions: Vec<_> = (0..)
+            .zip(&leaders)
+            .map(|(partition, _led)| TopicPartition::new(Arc::clone(topic), partition))
+            .collect();
+        edges(&self.lookup, &partitions, NativeOffset::End, timeout)?;
+        Ok(true)
     }
 
     pub(super) fn delete_records(

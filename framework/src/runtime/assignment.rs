@@ -90,6 +90,10 @@ impl<C: Cluster> Worker<C> {
                 );
                 return Err(Error::new(ErrorKind::Assignment, message));
             };
+            let count = self.settings.inputs.partition_count(&partition.topic);
+            if let Some(count) = count.filter(|count| partition.partition >= *count) {
+                return Err(grown(partition, count));
+            }
             tasks.insert(task);
         }
         for task in &tasks {
@@ -256,6 +260,17 @@ impl<C: Cluster> Worker<C> {
         }
         Ok(true)
     }
+}
+
+/// Tasks and internal topics follow the counts that were found at the start: a partition beyond
+/// them has no task, and must not stay unread in silence.
+fn grown(partition: &TopicPartition, count: i32) -> Error {
+    let topic = &partition.topic;
+    let message = format!(
+        "topic {topic} had {count} partitions when the application started and has more now \
+         ({partition}); stop all instances of the application and start them again"
+    );
+    Error::new(ErrorKind::Topics, message)
 }
 
 /// Initialises the processors of a task whose stores are ready.

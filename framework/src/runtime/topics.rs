@@ -58,6 +58,11 @@ impl Inputs {
         of_task.map(move |(topic, _)| TopicPartition::new(Arc::clone(topic), task.partition))
     }
 
+    /// How many partitions a topic had when the application started.
+    pub(crate) fn partition_count(&self, topic: &str) -> Option<i32> {
+        self.topics.get(topic).map(|(_, count)| *count)
+    }
+
     pub(crate) fn is_repartition(&self, topic: &str) -> bool {
         self.repartition.contains(topic)
     }

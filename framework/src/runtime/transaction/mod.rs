@@ -152,7 +152,9 @@ impl<C: Cluster> Transactor<C> {
     /// Whether a new producer is needed, and the error of the old one if it has died.
     fn dead_or_unclean(&self) -> Option<Option<BrokerError>> {
         let inner = self.inner.borrow();
-        let Some(producer) = inner.producer.as_ref() else { return Some(None) };
+        let Some(producer) = inner.producer.as_ref() else {
+            return Some(None);
+        };
         match producer.fatal_error() {
             Some(error) => Some(Some(error)),
             None => inner.unclean.then_some(None),
@@ -512,6 +514,10 @@ impl<C: Cluster> Collector for Transactor<C> {
             }
             let topic = Arc::clone(&inner.topics[record.topic.0 as usize]);
             drop(inner);
+            if error.verdict == Verdict::Refused {
+                let message = format!("an output record for topic {topic} was refused: {error}");
+                return Err(Error::new(ErrorKind::Production, message));
+            }
             let error = self.blame(&format!("cannot send to topic {topic}"), error);
             return Err(error);
         }

@@ -62,6 +62,15 @@ impl Program {
         &self.app
     }
 
+    /// Starts it once more, which it refuses.
+    ///
+    /// # Errors
+    ///
+    /// That it was started before.
+    pub fn start_again(&self) -> Result<(), Error> {
+        self.runtime.block_on(self.app.start())
+    }
+
     /// Waits until it runs.
     ///
     /// # Panics

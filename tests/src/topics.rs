@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use rdkafka::{
-    admin::{NewTopic, TopicReplication},
+    admin::{NewPartitions, NewTopic, TopicReplication},
     consumer::Consumer,
 };
 
@@ -58,6 +58,23 @@ impl Cluster {
         // A leader is elected a moment after the controller's answer.
         wait_until("every partition of the new topic has a leader", || {
             self.partitions_with_leader(name) == expected
+        });
+    }
+
+    /// Gives a topic more partitions and waits until they have leaders.
+    ///
+    /// # Panics
+    ///
+    /// When the broker refuses.
+    pub fn grow_topic(&self, name: &str, partitions: i32) {
+        let count = usize::try_from(partitions).expect("a partition count is positive");
+        let more = NewPartitions::new(name, count);
+        let answers = block_on(self.admin().create_partitions([&more], &admin_options()));
+        for answer in answers.expect("the broker answers CreatePartitions") {
+            answer.unwrap_or_else(|(topic, code)| panic!("topic {topic} did not grow: {code}"));
+        }
+        wait_until("every partition of the grown topic has a leader", || {
+            self.partitions_with_leader(name) == count
         });
     }
 

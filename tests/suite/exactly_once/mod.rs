@@ -3,6 +3,7 @@
 
 mod crashes;
 mod records;
+mod setup;
 
 use std::{
     sync::{

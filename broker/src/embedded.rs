@@ -336,10 +336,12 @@ impl EmbeddedBroker {
             Memory::Kept => state.core.restarted(now_ms),
             Memory::Lost => {
                 let seed = server::clock::seed(now_ms, self.port());
+                let faults = std::mem::take(state.core.faults());
                 state.core = Core::new(Options {
                     seed,
                     ..self.options.clone()
                 });
+                *state.core.faults() = faults;
                 if let Err(error) = self.create_initial_topics(&mut state.core) {
                     tracing::error!(%error, "the topics of the start cannot be made again");
                 }
@@ -350,7 +352,7 @@ impl EmbeddedBroker {
         shared.step(|_| ());
     }
 
-    /// Kills the broker and brings it back at once.
+    /// Kills the broker and brings it back at once. Faults that were asked for stay in force.
     pub fn restart(&self, memory: Memory) {
         self.kill();
         self.revive(memory);

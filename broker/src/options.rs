@@ -61,7 +61,7 @@ impl Default for Options {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 9092,
-            cluster_id: "onceflow-embedded-broke".to_owned(),
+            cluster_id: "b25jZWZsb3ctYnJva2VyIQ".to_owned(),
             partitions: 1,
             auto_create_topics: true,
             delete_topics: true,

@@ -1,5 +1,7 @@
 //! DescribeConfigs, AlterConfigs and IncrementalAlterConfigs, of topics; the broker's own are read-only.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as AlterResponse;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -21,6 +23,9 @@ use crate::topics::{Refusal, check_name};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
 
 const SET_ON_TOPIC: i8 = 1;
 const SET_ON_BROKER: i8 = 4;
@@ -32,6 +37,7 @@ pub(super) struct DescribedConfig {
     pub(super) value: String,
     pub(super) source: i8,
     default: String,
+    of_broker: &'static str,
     kind: i8,
 }
 
@@ -51,6 +57,7 @@ pub(super) fn described_configs(
             value: set.map_or_else(|| default.clone(), str::to_owned),
             source: if set.is_some() { SET_ON_TOPIC } else { DEFAULT },
             default,
+            of_broker: definition.of_broker,
             kind: definition.kind.code(),
         }
     })
@@ -109,7 +116,11 @@ impl Core {
                 let message = format!("unexpected broker id, expected {BROKER_ID} or empty string");
                 Err(Refusal::new(ErrorCode::InvalidRequest, message))
             }
-            _ => Ok(Vec::new()),
+            BROKER_LOGGER | CLIENT_METRICS | GROUP => Ok(Vec::new()),
+            other => {
+                let message = format!("unsupported resource type: {other}");
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            }
         }
     }
 
@@ -120,6 +131,7 @@ impl Core {
             default: value.clone(),
             value,
             source: SET_ON_BROKER,
+            of_broker: "",
             kind,
         };
         vec![
@@ -230,7 +242,12 @@ impl Core {
 
 fn edited(current: &TopicConfigs, changes: &[AlterableConfig]) -> Result<TopicConfigs, Refusal> {
     let mut configs = current.clone();
+    let mut named = BTreeSet::new();
     for change in changes {
+        if !named.insert(change.name.as_str()) {
+            let message = format!("{} is changed twice", change.name);
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        }
         let how = match change.config_operation {
             0 => Alteration::Set,
             1 => Alteration::Delete,
@@ -256,19 +273,19 @@ fn described(
     config: DescribedConfig,
     synonyms: bool,
 ) -> DescribeConfigsResourceResult {
-    let synonym = |value: &str, source| {
+    let synonym = |name: &'static str, value: &str, source| {
         DescribeConfigsSynonym::default()
-            .with_name(text(config.name))
+            .with_name(text(name))
             .with_value(Some(text(value)))
             .with_source(source)
     };
     let mut also = Vec::new();
     if synonyms {
         if config.source != DEFAULT {
-            also.push(synonym(&config.value, config.source));
+            also.push(synonym(config.name, &config.value, config.source));
         }
-        if config.source != SET_ON_BROKER {
-            also.push(synonym(&config.default, DEFAULT));
+        if !config.of_broker.is_empty() {
+            also.push(synonym(config.of_broker, &config.default, DEFAULT));
         }
     }
     let result = DescribeConfigsResourceResult::default()

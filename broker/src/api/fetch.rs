@@ -188,9 +188,13 @@ fn read(
 }
 
 fn unreadable(index: i32, code: ErrorCode) -> PartitionData {
+    let unknown = matches!(
+        code,
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
+    );
     PartitionData::default()
         .with_partition_index(index)
         .with_error_code(code.code())
         .with_high_watermark(-1)
-        .with_aborted_transactions(None)
+        .with_aborted_transactions(unknown.then(Vec::new))
 }

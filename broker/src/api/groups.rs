@@ -107,6 +107,8 @@ impl Core {
         let response = LeaveGroupResponse::default();
         let results = match self.with_groups(|groups, step| groups.leave(&group, &leaving, step)) {
             Ok(results) => results,
+            // As Kafka: nobody is a member of a group that does not exist.
+            Err(code @ ErrorCode::UnknownMemberId) => leaving.iter().map(|_| Err(code)).collect(),
             Err(code) => return Handled::answer(response.with_error_code(code.code())),
         };
         if !many {
@@ -185,11 +187,7 @@ impl Core {
 
     pub(super) fn delete_groups(&mut self, request: DeleteGroupsRequest) -> Handled {
         let results = request.groups_names.into_iter().map(|id| {
-            let result = if id.is_empty() {
-                Err(ErrorCode::InvalidGroupId)
-            } else {
-                self.groups.delete(&id)
-            };
+            let result = self.groups.delete(&id);
             DeletableGroupResult::default()
                 .with_group_id(id)
                 .with_error_code(super::code(&result))
@@ -217,10 +215,9 @@ fn described(group: &Group, version: i16) -> DescribedGroup {
             .with_group_instance_id(instance)
             .with_client_id(text(&member.client_id))
             .with_client_host(text(&member.client_host));
+        let described = described.with_member_assignment(member.assignment.clone());
         if stable {
-            described
-                .with_member_metadata(member.metadata(protocol))
-                .with_member_assignment(member.assignment.clone())
+            described.with_member_metadata(member.metadata(protocol))
         } else {
             described
         }

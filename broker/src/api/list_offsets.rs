@@ -1,6 +1,6 @@
 //! ListOffsets and OffsetForLeaderEpoch: where in a log something is.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
@@ -38,14 +38,21 @@ impl Core {
             0
         };
         let topics = request.topics.iter().map(|topic| {
-            let mut seen = BTreeSet::new();
-            let partitions = topic.partitions.iter().map(|wanted| {
-                let result = if seen.insert(wanted.partition_index) {
-                    self.list_offset(&topic.name, wanted, isolation_level)
-                } else {
-                    Err(ErrorCode::InvalidRequest)
+            let mut wanted: BTreeMap<i32, Vec<&ListOffsetsPartition>> = BTreeMap::new();
+            for partition in &topic.partitions {
+                wanted
+                    .entry(partition.partition_index)
+                    .or_default()
+                    .push(partition);
+            }
+            let partitions = wanted.into_iter().map(|(index, wanted)| {
+                let result = match wanted.as_slice() {
+                    [once] => {
+                        self.list_offset(context.version(), &topic.name, once, isolation_level)
+                    }
+                    _ => Err(ErrorCode::InvalidRequest),
                 };
-                partition_response(context.version(), wanted.partition_index, result)
+                partition_response(context.version(), index, result)
             });
             ListOffsetsTopicResponse::default()
                 .with_partitions(partitions.collect())
@@ -56,6 +63,7 @@ impl Core {
 
     fn list_offset(
         &self,
+        version: i16,
         topic: &str,
         wanted: &ListOffsetsPartition,
         isolation_level: i8,
@@ -63,6 +71,9 @@ impl Core {
         let log = self.topics.partition(topic, wanted.partition_index);
         let log = log.ok_or(ErrorCode::UnknownTopicOrPartition)?;
         check_leader_epoch(wanted.current_leader_epoch)?;
+        if !is_spoken(version, wanted.timestamp) {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
         let until = read_until(log, isolation_level);
         let at = |offset| {
             Some(TimedOffset {
@@ -73,7 +84,7 @@ impl Core {
         Ok(match wanted.timestamp {
             LATEST => at(until),
             EARLIEST | EARLIEST_LOCAL => at(log.start_offset()),
-            LATEST_TIERED => at(-1),
+            LATEST_TIERED => None,
             MAX_TIMESTAMP => log.latest_timestamp().filter(|found| found.offset < until),
             timestamp => log
                 .first_at_or_after(timestamp)
@@ -101,6 +112,17 @@ impl Core {
                 .with_partitions(partitions.collect())
         });
         Handled::answer(OffsetForLeaderEpochResponse::default().with_topics(topics.collect()))
+    }
+}
+
+/// Whether a version knows a timestamp that stands for something else.
+fn is_spoken(version: i16, timestamp: i64) -> bool {
+    match timestamp {
+        0.. | LATEST | EARLIEST => true,
+        MAX_TIMESTAMP => version >= 7,
+        EARLIEST_LOCAL => version >= 8,
+        LATEST_TIERED => version >= 9,
+        _ => false,
     }
 }
 

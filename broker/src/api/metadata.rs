@@ -29,6 +29,8 @@ use crate::wire;
 const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// Everything that may be done with the cluster.
 const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+/// The first version that can ask for topics by their ids.
+const ID_REQUEST_VERSION: i16 = 12;
 /// The partition count of a topic that asks for the default.
 const DEFAULT_COUNT: i32 = -1;
 
@@ -111,20 +113,18 @@ impl Core {
                 ErrorCode::InvalidTopicException,
             );
         }
+        if version < ID_REQUEST_VERSION {
+            // They know ids in answers only.
+            return unknown(Some(TopicName::default()), ErrorCode::InvalidRequest)
+                .with_topic_id(id);
+        }
         let found = self
             .topics
             .name_of(id)
             .and_then(|name| Some((name, self.topics.get(name)?)));
         match found {
             Some((name, topic)) => described(name, topic, version),
-            None => {
-                let name = if version >= 12 {
-                    None
-                } else {
-                    Some(TopicName::default())
-                };
-                unknown(name, ErrorCode::UnknownTopicId).with_topic_id(id)
-            }
+            None => unknown(None, ErrorCode::UnknownTopicId).with_topic_id(id),
         }
     }
 
@@ -169,15 +169,13 @@ impl Core {
         request: &FindCoordinatorRequest,
     ) -> Handled {
         let version = context.version();
-        let found = |key: &StrBytes| {
-            self.coordinator_of(key, if version >= 1 { request.key_type } else { 0 })
-        };
+        let found = self.coordinator_of(if version >= 1 { request.key_type } else { 0 });
         let host = text(&self.options.host);
         let port = i32::from(self.options.port);
         if version >= 4 {
             let coordinators = request.coordinator_keys.iter().map(|key| {
                 let answer = Found::default().with_key(key.clone());
-                match found(key) {
+                match found {
                     Ok(()) => answer
                         .with_node_id(BrokerId(BROKER_ID))
                         .with_host(host.clone())
@@ -193,7 +191,7 @@ impl Core {
             );
         }
         let answer = FindCoordinatorResponse::default();
-        Handled::answer(match found(&request.key) {
+        Handled::answer(match found {
             Ok(()) => answer
                 .with_node_id(BrokerId(BROKER_ID))
                 .with_host(host)
@@ -205,15 +203,12 @@ impl Core {
         })
     }
 
-    fn coordinator_of(&self, key: &str, key_type: i8) -> Result<(), ErrorCode> {
+    fn coordinator_of(&self, key_type: i8) -> Result<(), ErrorCode> {
         let which = match key_type {
             0 => Coordinator::Group,
             1 => Coordinator::Transaction,
             _ => return Err(ErrorCode::InvalidRequest),
         };
-        if which == Coordinator::Transaction && key.is_empty() {
-            return Err(ErrorCode::InvalidRequest);
-        }
         match self.coordinator_error(which) {
             Some(_) => Err(ErrorCode::CoordinatorNotAvailable),
             None => Ok(()),

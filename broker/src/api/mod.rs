@@ -46,7 +46,7 @@ impl Core {
             RequestKind::AddOffsetsToTxn(request) => self.add_offsets(context, &request),
             RequestKind::EndTxn(request) => self.end_txn(context, &request),
             RequestKind::TxnOffsetCommit(request) => self.txn_offset_commit(context, request),
-            RequestKind::OffsetCommit(request) => self.offset_commit(request),
+            RequestKind::OffsetCommit(request) => self.offset_commit(context, request),
             RequestKind::OffsetFetch(request) => self.offset_fetch(context, &request),
             RequestKind::OffsetDelete(request) => self.offset_delete(request),
             RequestKind::JoinGroup(request) => self.join_group(context, &request),

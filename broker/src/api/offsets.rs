@@ -48,14 +48,29 @@ type Asked<'a> = Option<Vec<(&'a str, &'a [i32])>>;
 type Found = Vec<(String, Vec<(i32, Result<Option<Committed>, ErrorCode>)>)>;
 
 impl Core {
-    pub(super) fn offset_commit(&mut self, request: OffsetCommitRequest) -> Handled {
+    pub(super) fn offset_commit(
+        &mut self,
+        context: &Context,
+        request: OffsetCommitRequest,
+    ) -> Handled {
         let group = request.group_id.0.as_str().to_owned();
         let committer = Committer {
             generation: request.generation_id_or_member_epoch,
             member: &request.member_id,
             instance: request.group_instance_id.as_deref(),
         };
-        let allowed = self.check_commit(&group, &committer, false);
+        let allowed = self
+            .check_commit(&group, &committer, false)
+            .map_err(|code| {
+                // Version 9 knows groups that do not exist; older ones are told of a wrong generation.
+                let missing =
+                    self.groups.get(&group).is_none() && code == ErrorCode::IllegalGeneration;
+                if missing && context.version() >= 9 {
+                    ErrorCode::GroupIdNotFound
+                } else {
+                    code
+                }
+            });
         if allowed.is_ok() {
             self.with_groups(|groups, step| groups.heard_of(&group, committer.member, step));
         }
@@ -152,9 +167,6 @@ impl Core {
         by: &Committer<'_>,
         transactional: bool,
     ) -> Result<(), ErrorCode> {
-        if group.is_empty() {
-            return Err(ErrorCode::InvalidGroupId);
-        }
         self.groups
             .for_commit(group, by.generation)?
             .check_commit(by, transactional)
@@ -264,6 +276,10 @@ impl Core {
 
     pub(super) fn offset_delete(&mut self, request: OffsetDeleteRequest) -> Handled {
         let response = OffsetDeleteResponse::default();
+        if request.group_id.is_empty() {
+            return Handled::answer(response.with_error_code(ErrorCode::InvalidGroupId.code()));
+        }
+        let topics_known = &self.topics;
         let Some(group) = self.groups.get_mut(&request.group_id) else {
             return Handled::answer(response.with_error_code(ErrorCode::GroupIdNotFound.code()));
         };
@@ -275,6 +291,12 @@ impl Core {
             let partitions = topic.partitions.iter().map(|partition| {
                 let answer = OffsetDeleteResponsePartition::default()
                     .with_partition_index(partition.partition_index);
+                if topics_known
+                    .partition(&topic.name, partition.partition_index)
+                    .is_none()
+                {
+                    return answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code());
+                }
                 if subscribed {
                     return answer.with_error_code(ErrorCode::GroupSubscribedToTopic.code());
                 }

@@ -120,7 +120,7 @@ impl Core {
         if header.compression() == ZSTD && context.version() < ZSTD_VERSION {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
-        if header.is_transactional() {
+        if header.is_transactional() && header.has_producer() {
             self.verify_transaction(context, batch, &header)?;
         }
         let message_bytes_max = self.options.message_bytes_max;
@@ -143,7 +143,10 @@ impl Core {
             .transactional_id
             .ok_or(ErrorCode::TransactionalIdAuthorizationFailed)?;
         let log = self.topics.partition(batch.topic, batch.index);
-        if log.is_some_and(|log| log.producers.has_open(header.producer_id)) {
+        if log.is_some_and(|log| {
+            log.producers
+                .has_open(header.producer_id, header.producer_epoch)
+        }) {
             return Ok(());
         }
         let producer = Producer {

@@ -38,23 +38,26 @@ impl Core {
         context: &Context,
         request: CreateTopicsRequest,
     ) -> Handled {
-        let mut named: BTreeMap<String, usize> = BTreeMap::new();
-        for topic in &request.topics {
-            *named.entry(topic.name.as_str().to_owned()).or_default() += 1;
+        let mut named: BTreeMap<String, Vec<CreatableTopic>> = BTreeMap::new();
+        for topic in request.topics {
+            named
+                .entry(topic.name.as_str().to_owned())
+                .or_default()
+                .push(topic);
         }
         let validate_only = request.validate_only;
-        let results = request.topics.into_iter().map(|topic| {
+        let results = named.into_values().filter_map(|mut topics| {
+            let topic = topics.pop()?;
             let name = topic.name.clone();
-            let twice = named.get(name.as_str()).is_some_and(|count| *count > 1);
-            let created = if twice {
+            let created = if topics.is_empty() {
+                self.create_one(topic, validate_only)
+            } else {
                 Err(Refusal::new(
                     ErrorCode::InvalidRequest,
                     "duplicate topic name",
                 ))
-            } else {
-                self.create_one(topic, validate_only)
             };
-            self.created(context.version(), name, created)
+            Some(self.created(context.version(), name, created))
         });
         let results = results.collect();
         Handled::answer(CreateTopicsResponse::default().with_topics(results))
@@ -163,7 +166,7 @@ impl Core {
             Err(refusal) => result
                 .with_error_code(refusal.code.code())
                 .with_error_message(Some(text(&refusal.message)))
-                .with_configs(if version >= 5 { None } else { Some(Vec::new()) }),
+                .with_configs(Some(Vec::new())),
             Ok(count) => {
                 let topic = self.topics.get(&name);
                 let result = result.with_error_message(None);
@@ -210,6 +213,7 @@ impl Core {
             };
             let unknown = match topic.name {
                 Some(_) => ErrorCode::UnknownTopicOrPartition,
+                None if topic.topic_id.is_nil() => ErrorCode::InvalidRequest,
                 None => ErrorCode::UnknownTopicId,
             };
             let id = found

@@ -47,8 +47,10 @@ impl BatchHeader {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ErrorCode> {
         let length = i32_at(bytes, 8).ok_or(ErrorCode::InvalidRecord)?;
         let magic = *bytes.get(16).ok_or(ErrorCode::InvalidRecord)?;
-        if magic != 2 {
-            return Err(ErrorCode::InvalidRecord);
+        match magic {
+            2 => {}
+            0 | 1 => return Err(ErrorCode::InvalidRecord),
+            _ => return Err(ErrorCode::CorruptMessage),
         }
         let total = usize::try_from(length)
             .ok()

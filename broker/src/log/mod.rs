@@ -27,6 +27,9 @@ pub(crate) mod compaction;
 #[cfg(test)]
 mod tests;
 
+/// The codec with the highest number: zstd.
+const CODEC_MAX: i16 = 4;
+
 /// The only leader epoch: one node, which never hands a partition over.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
@@ -321,14 +324,13 @@ fn admissible(bytes: &Bytes, rules: &AppendRules, now_ms: i64) -> Result<BatchHe
     if !batch::checksum_holds(bytes) {
         return Err(ErrorCode::CorruptMessage);
     }
+    if header.compression() > CODEC_MAX {
+        return Err(ErrorCode::UnknownServerError);
+    }
     let counted =
         header.records > 0 && header.last_offset_delta.checked_add(1) == Some(header.records);
     let sequenced = header.base_sequence >= 0 && header.producer_epoch >= 0;
-    if header.is_control()
-        || !counted
-        || (header.has_producer() && !sequenced)
-        || (header.is_transactional() && !header.has_producer())
-    {
+    if header.is_control() || !counted || (header.has_producer() && !sequenced) {
         return Err(ErrorCode::InvalidRecord);
     }
     if !rules.log_append_time {

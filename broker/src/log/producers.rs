@@ -136,11 +136,10 @@ impl Producers {
         self.open.first().map(|(offset, _)| *offset)
     }
 
-    /// Whether the producer has written into a transaction that has no marker yet.
-    pub(crate) fn has_open(&self, producer_id: i64) -> bool {
-        self.entries
-            .get(&producer_id)
-            .is_some_and(|entry| entry.open_since.is_some())
+    /// Whether the producer, in this epoch, has written into a transaction that has no marker yet.
+    pub(crate) fn has_open(&self, producer_id: i64, epoch: i16) -> bool {
+        let entry = self.entries.get(&producer_id);
+        entry.is_some_and(|entry| entry.open_since.is_some() && entry.epoch == epoch)
     }
 
     /// All producers, in the order of their ids.

@@ -98,6 +98,11 @@ impl Connection {
         let mut own = None;
         {
             let mut state = self.shared.lock();
+            if !state.connections.contains_key(&self.id) {
+                // Cut off while the request was being read: it must not reach a broker that has
+                // been restarted since.
+                return Outcome::Close;
+            }
             let mut replies = state.core.handle(self.shared.now_ms(), request);
             if let Some(at) = replies.iter().position(|reply| reply.connection == self.id) {
                 own = Some(replies.swap_remove(at).outcome);

@@ -33,6 +33,8 @@ pub(crate) struct Definition {
     pub(crate) name: &'static str,
     pub(crate) default: &'static str,
     pub(crate) kind: Kind,
+    /// The broker's setting that the default comes from; empty where it has none of this kind.
+    pub(crate) of_broker: &'static str,
 }
 
 /// The settings made on a topic; everything else has its default.
@@ -53,77 +55,58 @@ pub(crate) enum Alteration {
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 
-const fn define(name: &'static str, default: &'static str, kind: Kind) -> Definition {
+const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
+
+const fn define(
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    of_broker: &'static str,
+) -> Definition {
     Definition {
         name,
         default,
         kind,
+        of_broker,
     }
 }
 
 /// Every topic setting of Apache Kafka 4, in alphabetical order.
+#[rustfmt::skip]
 pub(crate) const DEFINITIONS: &[Definition] = &[
-    define(
-        "cleanup.policy",
-        "delete",
-        Kind::SomeOf(&["compact", "delete"]),
-    ),
-    define("compression.gzip.level", "-1", Kind::Int { min: -1 }),
-    define("compression.lz4.level", "9", Kind::Int { min: 1 }),
-    define(
-        "compression.type",
-        "producer",
-        Kind::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
-    ),
-    define("compression.zstd.level", "3", Kind::Int { min: -131_072 }),
-    define(DELETE_RETENTION_MS, "86400000", Kind::Long { min: 0 }),
-    define("file.delete.delay.ms", "60000", Kind::Long { min: 0 }),
-    define(
-        "flush.messages",
-        "9223372036854775807",
-        Kind::Long { min: 1 },
-    ),
-    define("flush.ms", "9223372036854775807", Kind::Long { min: 0 }),
-    define("follower.replication.throttled.replicas", "", Kind::List),
-    define("index.interval.bytes", "4096", Kind::Int { min: 0 }),
-    define("leader.replication.throttled.replicas", "", Kind::List),
-    define("local.retention.bytes", "-2", Kind::Long { min: -2 }),
-    define("local.retention.ms", "-2", Kind::Long { min: -2 }),
-    define(
-        "max.compaction.lag.ms",
-        "9223372036854775807",
-        Kind::Long { min: 1 },
-    ),
-    define(MAX_MESSAGE_BYTES, "1048588", Kind::Int { min: 0 }),
-    define(
-        "message.timestamp.after.max.ms",
-        "3600000",
-        Kind::Long { min: 0 },
-    ),
-    define(
-        "message.timestamp.before.max.ms",
-        "9223372036854775807",
-        Kind::Long { min: 0 },
-    ),
-    define(
-        "message.timestamp.type",
-        "CreateTime",
-        Kind::OneOf(&["CreateTime", "LogAppendTime"]),
-    ),
-    define("min.cleanable.dirty.ratio", "0.5", Kind::Double),
-    define("min.compaction.lag.ms", "0", Kind::Long { min: 0 }),
-    define("min.insync.replicas", "1", Kind::Int { min: 1 }),
-    define("preallocate", "false", Kind::Boolean),
-    define("remote.log.copy.disable", "false", Kind::Boolean),
-    define("remote.log.delete.on.disable", "false", Kind::Boolean),
-    define("remote.storage.enable", "false", Kind::Boolean),
-    define("retention.bytes", "-1", Kind::Long { min: -1 }),
-    define("retention.ms", "604800000", Kind::Long { min: -1 }),
-    define("segment.bytes", "1073741824", Kind::Int { min: 14 }),
-    define("segment.index.bytes", "10485760", Kind::Int { min: 4 }),
-    define("segment.jitter.ms", "0", Kind::Long { min: 0 }),
-    define("segment.ms", "604800000", Kind::Long { min: 1 }),
-    define("unclean.leader.election.enable", "false", Kind::Boolean),
+    define("cleanup.policy", "delete", Kind::SomeOf(&["compact", "delete"]), "log.cleanup.policy"),
+    define("compression.gzip.level", "-1", Kind::Int { min: -1 }, "compression.gzip.level"),
+    define("compression.lz4.level", "9", Kind::Int { min: 1 }, "compression.lz4.level"),
+    define("compression.type", "producer", Kind::OneOf(CODECS), "compression.type"),
+    define("compression.zstd.level", "3", Kind::Int { min: -131_072 }, "compression.zstd.level"),
+    define(DELETE_RETENTION_MS, "86400000", Kind::Long { min: 0 }, "log.cleaner.delete.retention.ms"),
+    define("file.delete.delay.ms", "60000", Kind::Long { min: 0 }, "log.segment.delete.delay.ms"),
+    define("flush.messages", "9223372036854775807", Kind::Long { min: 1 }, "log.flush.interval.messages"),
+    define("flush.ms", "9223372036854775807", Kind::Long { min: 0 }, ""),
+    define("follower.replication.throttled.replicas", "", Kind::List, ""),
+    define("index.interval.bytes", "4096", Kind::Int { min: 0 }, "log.index.interval.bytes"),
+    define("leader.replication.throttled.replicas", "", Kind::List, ""),
+    define("local.retention.bytes", "-2", Kind::Long { min: -2 }, "log.local.retention.bytes"),
+    define("local.retention.ms", "-2", Kind::Long { min: -2 }, "log.local.retention.ms"),
+    define("max.compaction.lag.ms", "9223372036854775807", Kind::Long { min: 1 }, "log.cleaner.max.compaction.lag.ms"),
+    define(MAX_MESSAGE_BYTES, "1048588", Kind::Int { min: 0 }, "message.max.bytes"),
+    define("message.timestamp.after.max.ms", "3600000", Kind::Long { min: 0 }, "log.message.timestamp.after.max.ms"),
+    define("message.timestamp.before.max.ms", "9223372036854775807", Kind::Long { min: 0 }, "log.message.timestamp.before.max.ms"),
+    define("message.timestamp.type", "CreateTime", Kind::OneOf(&["CreateTime", "LogAppendTime"]), "log.message.timestamp.type"),
+    define("min.cleanable.dirty.ratio", "0.5", Kind::Double, "log.cleaner.min.cleanable.ratio"),
+    define("min.compaction.lag.ms", "0", Kind::Long { min: 0 }, "log.cleaner.min.compaction.lag.ms"),
+    define("min.insync.replicas", "1", Kind::Int { min: 1 }, "min.insync.replicas"),
+    define("preallocate", "false", Kind::Boolean, "log.preallocate"),
+    define("remote.log.copy.disable", "false", Kind::Boolean, ""),
+    define("remote.log.delete.on.disable", "false", Kind::Boolean, ""),
+    define("remote.storage.enable", "false", Kind::Boolean, ""),
+    define("retention.bytes", "-1", Kind::Long { min: -1 }, "log.retention.bytes"),
+    define("retention.ms", "604800000", Kind::Long { min: -1 }, ""),
+    define("segment.bytes", "1073741824", Kind::Int { min: 14 }, "log.segment.bytes"),
+    define("segment.index.bytes", "10485760", Kind::Int { min: 4 }, "log.index.size.max.bytes"),
+    define("segment.jitter.ms", "0", Kind::Long { min: 0 }, ""),
+    define("segment.ms", "604800000", Kind::Long { min: 1 }, ""),
+    define("unclean.leader.election.enable", "false", Kind::Boolean, "unclean.leader.election.enable"),
 ];
 
 impl TopicConfigs {
@@ -151,12 +134,12 @@ impl TopicConfigs {
         name: &str,
         value: Option<&str>,
     ) -> Result<(), String> {
-        let definition =
-            definition(name).ok_or_else(|| format!("unknown topic config name: {name}"))?;
         if how == Alteration::Delete {
             self.overrides.remove(name);
             return Ok(());
         }
+        let definition =
+            definition(name).ok_or_else(|| format!("unknown topic config name: {name}"))?;
         let value = value.ok_or_else(|| format!("null value not supported for: {name}"))?;
         let value = match how {
             Alteration::Set | Alteration::Delete => value.to_owned(),
@@ -274,7 +257,10 @@ impl Kind {
                 .parse::<f64>()
                 .is_ok_and(|number| (0.0..=1.0).contains(&number)),
             Self::OneOf(values) => values.contains(&value),
-            Self::SomeOf(values) => value.split(',').all(|item| values.contains(&item.trim())),
+            Self::SomeOf(values) => {
+                let mut items = value.split(',').map(str::trim);
+                value.is_empty() || items.all(|item| values.contains(&item))
+            }
         }
     }
 }

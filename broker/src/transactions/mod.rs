@@ -422,10 +422,11 @@ impl Transaction {
         }
     }
 
-    /// Aborts under a higher epoch, which no client is ever given.
+    /// Aborts under a higher epoch.
     fn fence(&mut self) {
+        // Remembered: an owner whose transaction timed out recovers by naming its old epoch (KIP-588).
+        self.epoch_before = Some(self.producer.epoch);
         self.producer.epoch = self.producer.epoch.saturating_add(1);
-        self.epoch_before = None;
         self.prepare(false);
     }
 

@@ -24,12 +24,12 @@ const fn spoken(api: ApiKey, min: i16, max: i16) -> Spoken {
 /// Every API, in the order of its key.
 pub(crate) const SPOKEN: &[Spoken] = &[
     spoken(ApiKey::Produce, 3, 13),
-    spoken(ApiKey::Fetch, 4, 17),
+    spoken(ApiKey::Fetch, 4, 18),
     spoken(ApiKey::ListOffsets, 1, 10),
     spoken(ApiKey::Metadata, 0, 13),
     spoken(ApiKey::OffsetCommit, 2, 9),
     spoken(ApiKey::OffsetFetch, 1, 9),
-    spoken(ApiKey::FindCoordinator, 0, 5),
+    spoken(ApiKey::FindCoordinator, 0, 6),
     spoken(ApiKey::JoinGroup, 0, 9),
     spoken(ApiKey::Heartbeat, 0, 4),
     spoken(ApiKey::LeaveGroup, 0, 5),

@@ -30,6 +30,9 @@ use crate::topics::Topics;
 use crate::transactions::{Target, Transactions};
 use crate::{api, wire};
 
+#[cfg(test)]
+mod tests;
+
 /// The state machine of a single-node broker.
 ///
 /// ```
@@ -164,7 +167,7 @@ impl Core {
 
     /// Goes on after a restart that kept its memory: waiting requests are gone with their connections,
     /// and every member has a whole session to come back.
-    pub(crate) fn restarted(&mut self, now_ms: i64) {
+    pub fn restarted(&mut self, now_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.stuck.clear();
         self.held.clear();
@@ -176,7 +179,9 @@ impl Core {
     }
 
     /// Aborts an open transaction as if its time were over. `false`: none is open under this id.
-    pub(crate) fn expire_transaction(&mut self, id: &str) -> bool {
+    ///
+    /// Readers that this wakes are answered by the next [`Core::tick`].
+    pub fn expire_transaction(&mut self, id: &str) -> bool {
         let open = self.transactions.is_open(id);
         open && self.fence_producer(id)
     }
@@ -241,7 +246,9 @@ impl Core {
     }
 
     /// Fences a transactional id and aborts what it has open. `false`: there is no such id.
-    pub(crate) fn fence_producer(&mut self, id: &str) -> bool {
+    ///
+    /// Readers that this wakes are answered by the next [`Core::tick`].
+    pub fn fence_producer(&mut self, id: &str) -> bool {
         let fenced = self.transactions.fence(id).is_some();
         self.start_markers(id);
         self.complete_fetches();

@@ -41,7 +41,11 @@ struct Mark {
 
 impl Mark {
     fn now(committed: u64) -> Self {
-        Mark { time: os::now(), cpu: os::cpu_time(), committed }
+        Mark {
+            time: os::now(),
+            cpu: os::cpu_time(),
+            committed,
+        }
     }
 }
 
@@ -70,7 +74,9 @@ impl Marks {
 
     /// Waits until it may begin.
     pub fn wait_until_running(&self) {
-        let waited = self.done.wait_while(self.state(), |state| state.running.is_none());
+        let waited = self
+            .done
+            .wait_while(self.state(), |state| state.running.is_none());
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -107,7 +113,9 @@ impl Marks {
 
     /// Waits until everything is committed.
     pub fn wait(&self) {
-        let waited = self.done.wait_while(self.state(), |state| state.last.is_none());
+        let waited = self
+            .done
+            .wait_while(self.state(), |state| state.last.is_none());
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -121,9 +129,15 @@ impl Marks {
         let state = self.state();
         let [first, half, last] = [state.first, state.half, state.last]
             .map(|mark| mark.expect("a run that is done has all its marks"));
-        let start = state.running.unwrap_or(first.time).saturating_sub(self.started);
+        let start = state
+            .running
+            .unwrap_or(first.time)
+            .saturating_sub(self.started);
         let seconds = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share needs no more than 52 bits"
+        )]
         let warm_share = (last.committed - half.committed) as f64 / self.expected as f64;
         Run {
             contender: contender.to_owned(),

@@ -23,8 +23,12 @@ pub fn cases() -> Vec<Case> {
     let case = |name, make| Case { name, make };
     vec![
         case("serde/i64", || round_trip(i64(), 258)),
-        case("serde/bytes_100", || round_trip(vec(), vec![7; VALUE_BYTES])),
-        case("serde/utf8_20", || round_trip(utf8(), "twenty ascii letters".to_owned())),
+        case("serde/bytes_100", || {
+            round_trip(vec(), vec![7; VALUE_BYTES])
+        }),
+        case("serde/utf8_20", || {
+            round_trip(utf8(), "twenty ascii letters".to_owned())
+        }),
         case("driver/map", || driven(Workload::Map)),
         case("driver/count", || driven(Workload::Count)),
         case("driver/repartition", || driven(Workload::Repartition)),

@@ -35,7 +35,10 @@ pub fn topology(workload: Workload, input: &str, output: &str) -> Result<Topolog
             .to(output, Produced::new()),
         Workload::Count => count(&records, output),
         Workload::Repartition => {
-            count(&records.select_key(|_, value| workload::other_key(value)), output);
+            count(
+                &records.select_key(|_, value| workload::other_key(value)),
+                output,
+            );
         }
     }
     builder.build()
@@ -70,7 +73,11 @@ pub async fn run(workload: Workload, options: &Options, marks: Arc<Marks>) -> Re
 /// # Errors
 ///
 /// Whatever ends it before.
-pub async fn start(workload: Workload, options: &Options, marks: &Arc<Marks>) -> Result<App, Failure> {
+pub async fn start(
+    workload: Workload,
+    options: &Options,
+    marks: &Arc<Marks>,
+) -> Result<App, Failure> {
     let topology = topology(workload, &options.input, &options.output)?;
     let guarantee = match options.guarantee {
         workload::Guarantee::ExactlyOnce => "exactly_once_v2",
@@ -82,10 +89,13 @@ pub async fn start(workload: Workload, options: &Options, marks: &Arc<Marks>) ->
         .property("processing.guarantee", guarantee)
         .build()?;
     let observed = Arc::clone(marks);
-    let app = App::new(topology, config)?.with_batch_observer(move |point| observe(&observed, point));
+    let app =
+        App::new(topology, config)?.with_batch_observer(move |point| observe(&observed, point));
     let mut states = app.watch();
     app.start().await?;
-    let reached = states.wait_for(|state| *state == State::Running || state.is_final()).await;
+    let reached = states
+        .wait_for(|state| *state == State::Running || state.is_final())
+        .await;
     reached.map_err(|closed| closed.to_string())?;
     marks.running();
     Ok(app)

@@ -24,11 +24,16 @@ pub fn cpu_time() -> Duration {
 }
 
 fn clock(id: ClockId) -> Duration {
-    clock_gettime(id).try_into().expect("these clocks are never negative")
+    clock_gettime(id)
+        .try_into()
+        .expect("these clocks are never negative")
 }
 
 /// Waits.
-#[expect(clippy::disallowed_methods, reason = "a benchmark paces itself against the real clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark paces itself against the real clock"
+)]
 pub fn sleep(span: Duration) {
     std::thread::sleep(span);
 }

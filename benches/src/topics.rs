@@ -59,7 +59,10 @@ impl Admin {
     /// When there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<i32, Failure> {
         let metadata = self.client.inner().fetch_metadata(Some(topic), TIMEOUT)?;
-        let count = metadata.topics().first().map_or(0, |found| found.partitions().len());
+        let count = metadata
+            .topics()
+            .first()
+            .map_or(0, |found| found.partitions().len());
         match count {
             0 => Err(format!("there is no topic {topic}").into()),
             count => Ok(i32::try_from(count)?),
@@ -71,13 +74,20 @@ impl Admin {
     /// # Errors
     ///
     /// When the broker refuses.
-    pub fn create(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<(), Failure> {
+    pub fn create(
+        &self,
+        topic: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<(), Failure> {
         let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         for (name, value) in settings {
             new = new.set(name, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-        let created = self.runtime.block_on(self.client.create_topics([&new], &options))?;
+        let created = self
+            .runtime
+            .block_on(self.client.create_topics([&new], &options))?;
         for result in created {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -103,13 +113,16 @@ impl Admin {
     pub fn remove_all_but(&self, keep: &[&str]) -> Result<(), Failure> {
         let metadata = self.client.inner().fetch_metadata(None, TIMEOUT)?;
         let names = metadata.topics().iter().map(|topic| topic.name());
-        let gone: Vec<&str> =
-            names.filter(|name| !name.starts_with("__") && !keep.contains(name)).collect();
+        let gone: Vec<&str> = names
+            .filter(|name| !name.starts_with("__") && !keep.contains(name))
+            .collect();
         if gone.is_empty() {
             return Ok(());
         }
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-        let _removed = self.runtime.block_on(self.client.delete_topics(&gone, &options))?;
+        let _removed = self
+            .runtime
+            .block_on(self.client.delete_topics(&gone, &options))?;
         Ok(())
     }
 }
@@ -156,7 +169,12 @@ pub fn send(producer: &BaseProducer, topic: &str, key: i64, value: &[u8]) -> Res
 /// # Errors
 ///
 /// When a record is not delivered.
-pub fn load(bootstrap_servers: &str, topic: &str, records: u64, keys: u64) -> Result<Expected, Failure> {
+pub fn load(
+    bootstrap_servers: &str,
+    topic: &str,
+    records: u64,
+    keys: u64,
+) -> Result<Expected, Failure> {
     let producer = loader(bootstrap_servers, 50)?;
     let mut expected = Expected::default();
     let mut source = Records::new(keys);
@@ -174,7 +192,11 @@ pub fn load(bootstrap_servers: &str, topic: &str, records: u64, keys: u64) -> Re
 /// # Errors
 ///
 /// When the broker does not serve it.
-pub fn fingerprint(bootstrap_servers: &str, topic: &str, partitions: i32) -> Result<Fingerprint, Failure> {
+pub fn fingerprint(
+    bootstrap_servers: &str,
+    topic: &str,
+    partitions: i32,
+) -> Result<Fingerprint, Failure> {
     let consumer = reader(bootstrap_servers, topic, partitions, Offset::Beginning)?;
     let mut fingerprint = Fingerprint::default();
     let mut open = partitions;
@@ -182,7 +204,10 @@ pub fn fingerprint(bootstrap_servers: &str, topic: &str, partitions: i32) -> Res
     while open > 0 {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                fingerprint.add(message.key().unwrap_or(&[]), message.payload().unwrap_or(&[]));
+                fingerprint.add(
+                    message.key().unwrap_or(&[]),
+                    message.payload().unwrap_or(&[]),
+                );
                 heard = os::now();
             }
             Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,

@@ -24,7 +24,9 @@ pub const VALUE_BYTES: usize = 100;
 const MOMENT: std::ops::Range<usize> = 8..16;
 
 /// What is done with each record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// Changes the value.
@@ -57,7 +59,9 @@ impl fmt::Display for Workload {
 }
 
 /// What a failure may do to the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guarantee {
     /// Nothing: outputs, state and offsets are one transaction.
@@ -85,7 +89,9 @@ pub fn map_in_place(value: &mut [u8]) {
 /// The other key of a record, for workloads that change it.
 #[must_use]
 pub fn other_key(value: &[u8]) -> i64 {
-    value.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
+    value
+        .first_chunk()
+        .map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
 /// When the record was made.
@@ -113,7 +119,7 @@ impl Records {
             value: [0; VALUE_BYTES],
         };
         for byte in &mut records.value {
-            *byte = records_byte(&mut records.state);
+            *byte = random(&mut records.state).to_be_bytes()[0];
         }
         records
     }
@@ -123,15 +129,14 @@ impl Records {
         let key = self.key();
         let other = self.key();
         self.value[..8].copy_from_slice(&other.to_be_bytes());
-        let nanos = u64::try_from(moment.as_nanos()).expect("five centuries fit into 64 bits");
+        let nanos = u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX);
         self.value[MOMENT].copy_from_slice(&nanos.to_be_bytes());
         self.value[16..24].copy_from_slice(&self.state.to_be_bytes());
         (key, &self.value)
     }
 
     fn key(&mut self) -> i64 {
-        let key = random(&mut self.state) % self.keys;
-        i64::try_from(key).expect("fewer keys than half of all numbers")
+        (random(&mut self.state) % self.keys).cast_signed()
     }
 }
 
@@ -141,10 +146,6 @@ fn random(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state
-}
-
-fn records_byte(state: &mut u64) -> u8 {
-    random(state).to_be_bytes()[0]
 }
 
 /// Tells two outputs apart, whatever order their partitions are read in.

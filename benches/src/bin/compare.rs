@@ -19,7 +19,11 @@ fn main() -> Result<(), Failure> {
     let say = |line: &str| {
         let elapsed = onceflow_benches::os::now() - begin;
         // Nobody may be watching.
-        drop(writeln!(stderr(), "{:5.0} s  {line}", elapsed.as_secs_f64()));
+        drop(writeln!(
+            stderr(),
+            "{:5.0} s  {line}",
+            elapsed.as_secs_f64()
+        ));
     };
     say("building the peer and the broker's class path");
     let class_path = class_path()?;
@@ -27,7 +31,10 @@ fn main() -> Result<(), Failure> {
         None => Some(Kafka::start(&class_path)?),
         Some(_) => None,
     };
-    let served = kafka.as_ref().map(Kafka::bootstrap_servers).or(plan.bootstrap_servers.as_deref());
+    let served = kafka
+        .as_ref()
+        .map(Kafka::bootstrap_servers)
+        .or(plan.bootstrap_servers.as_deref());
     let place = Place {
         class_path,
         bootstrap_servers: served.ok_or("no broker")?.to_owned(),
@@ -53,7 +60,12 @@ fn main() -> Result<(), Failure> {
 }
 
 /// Latency and idleness, contender after contender, with one thread.
-fn edges(plan: &Plan, place: &Place, results: &mut Results, say: impl Fn(&str)) -> Result<(), Failure> {
+fn edges(
+    plan: &Plan,
+    place: &Place,
+    results: &mut Results,
+    say: impl Fn(&str),
+) -> Result<(), Failure> {
     for &contender in &plan.contenders {
         if contender == Contender::KafkaStreamsDefault && plan.contenders.len() > 1 {
             continue;
@@ -66,18 +78,27 @@ fn edges(plan: &Plan, place: &Place, results: &mut Results, say: impl Fn(&str)) 
             commit_interval_ms: plan.commit_interval_ms,
         };
         if plan.latency_rate > 0 {
-            let short = Task { commit_interval_ms: 10, ..task.clone() };
+            let short = Task {
+                commit_interval_ms: 10,
+                ..task.clone()
+            };
             for task in [&task, &short] {
                 let latency = latency::measure(plan, task, place)?;
                 let (p50, p99) = (latency.p50_ms, latency.p99_ms);
                 let interval = task.commit_interval_ms;
-                say(&format!("latency {contender}, {interval} ms: p50 {p50:.1} ms, p99 {p99:.1} ms"));
+                say(&format!(
+                    "latency {contender}, {interval} ms: p50 {p50:.1} ms, p99 {p99:.1} ms"
+                ));
                 results.latencies.push(latency);
             }
         }
         if plan.idle_seconds > 0 {
             let idle = idle::measure(plan, &task, place)?;
-            say(&format!("idle {contender}: {} MiB, {:.4} processors", idle.rss_bytes >> 20, idle.processors));
+            say(&format!(
+                "idle {contender}: {} MiB, {:.4} processors",
+                idle.rss_bytes >> 20,
+                idle.processors
+            ));
             results.idle.push(idle);
         }
     }
@@ -88,7 +109,10 @@ fn write(plan: &Plan, results: &Results) -> Result<(), Failure> {
     fs::create_dir_all(&plan.out)?;
     let table = table::markdown(results)?;
     fs::write(plan.out.join("comparison.md"), &table)?;
-    fs::write(plan.out.join("comparison.json"), serde_json::to_string_pretty(results)?)?;
+    fs::write(
+        plan.out.join("comparison.json"),
+        serde_json::to_string_pretty(results)?,
+    )?;
     fs::write(plan.out.join("comparison.svg"), plot::svg(results)?)?;
     writeln!(stdout(), "{table}")?;
     writeln!(stderr(), "written to {}", plan.out.display())?;

@@ -11,7 +11,11 @@ use onceflow_benches::marks::Marks;
 
 fn main() -> Result<(), Failure> {
     match Cli::parse().command {
-        Command::Run { workload, records, options } => {
+        Command::Run {
+            workload,
+            records,
+            options,
+        } => {
             let marks = Arc::new(Marks::new(workload, records));
             run(workload, &options, &marks)?;
             let report = serde_json::to_string(&marks.report(NAME, &options))?;

@@ -61,7 +61,11 @@ fn main() -> Result<(), Failure> {
     let failed = compare(&kept, &counts)?;
     match failed == 0 || options.keep {
         true => Ok(()),
-        false => Err(format!("{failed} of {} counts grew; if they must, --keep them", counts.len()).into()),
+        false => Err(format!(
+            "{failed} of {} counts grew; if they must, --keep them",
+            counts.len()
+        )
+        .into()),
     }
 }
 

@@ -12,9 +12,14 @@ use onceflow_benches::onceflow_worker::{NAME, run, start};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
-    log.with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    log.with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     match Cli::parse().command {
-        Command::Run { workload, records, options } => {
+        Command::Run {
+            workload,
+            records,
+            options,
+        } => {
             let marks = Arc::new(Marks::new(workload, records));
             run(workload, &options, Arc::clone(&marks)).await?;
             let report = serde_json::to_string(&marks.report(NAME, &options))?;

@@ -19,7 +19,9 @@ use crate::workload::{Guarantee, Workload};
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Who runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Contender {
     /// The subject.
@@ -75,7 +77,13 @@ const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
 
 const DEFAULT_JVM: [&str; 2] = ["-XX:-UsePerfData", QUIET];
 
-const TUNED_JVM: [&str; 5] = ["-Xms2g", "-Xmx2g", "-XX:+UseParallelGC", "-XX:-UsePerfData", QUIET];
+const TUNED_JVM: [&str; 5] = [
+    "-Xms2g",
+    "-Xmx2g",
+    "-XX:+UseParallelGC",
+    "-XX:-UsePerfData",
+    QUIET,
+];
 
 impl Task {
     fn program(&self, place: &Place, command: &str) -> Result<Command, Failure> {
@@ -98,7 +106,10 @@ impl Task {
             Contender::KafkaStreamsDefault => program.args(["--profile", "default"]),
             Contender::Onceflow | Contender::Handwritten => &mut program,
         };
-        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        program
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         if std::env::var_os("ONCEFLOW_BENCHES_VERBOSE").is_some() {
             program.stderr(Stdio::inherit());
         }
@@ -155,13 +166,15 @@ impl Worker {
         let mut process = program.spawn()?;
         let output = process.stdout.take().ok_or("the output is piped")?;
         let (sender, lines) = std::sync::mpsc::channel();
-        std::thread::Builder::new().name("worker-output".to_owned()).spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
+        std::thread::Builder::new()
+            .name("worker-output".to_owned())
+            .spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(Worker { process, lines })
     }
 
@@ -184,7 +197,9 @@ fn sibling(name: &str) -> Result<PathBuf, Failure> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
         let path = path.display();
-        return Err(format!("{path} is missing: cargo build --release -p onceflow-benches --bins").into());
+        return Err(
+            format!("{path} is missing: cargo build --release -p onceflow-benches --bins").into(),
+        );
     }
     Ok(path)
 }

@@ -63,12 +63,20 @@ pub fn class_path() -> Result<String, Failure> {
     }
     let copied = format!("-DoutputDirectory={}", jars.display());
     let status = Command::new("mvn")
-        .args(["-q", "-B", "package", "dependency:copy-dependencies", "-DincludeScope=runtime"])
+        .args([
+            "-q",
+            "-B",
+            "package",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+        ])
         .arg(copied)
         .current_dir(&project)
         .stdout(Stdio::null())
         .status()
-        .map_err(|error| format!("mvn cannot be started ({error}): install Maven and a JDK, 17 or later"))?;
+        .map_err(|error| {
+            format!("mvn cannot be started ({error}): install Maven and a JDK, 17 or later")
+        })?;
     if !status.success() {
         return Err("mvn failed to build benches/kafka-streams".into());
     }
@@ -79,14 +87,20 @@ pub fn class_path() -> Result<String, Failure> {
 fn newest(path: &Path) -> Option<std::time::SystemTime> {
     let own = path.metadata().and_then(|file| file.modified()).ok();
     let below = fs::read_dir(path).into_iter().flatten().flatten();
-    below.filter_map(|entry| newest(&entry.path())).chain(own).max()
+    below
+        .filter_map(|entry| newest(&entry.path()))
+        .chain(own)
+        .max()
 }
 
 /// A program of the class path.
 #[must_use]
 pub fn java(class_path: &str, jvm: &[&str], class: &str) -> Command {
     let home = std::env::var_os("JAVA_HOME");
-    let program = home.map_or_else(|| PathBuf::from("java"), |home| Path::new(&home).join("bin/java"));
+    let program = home.map_or_else(
+        || PathBuf::from("java"),
+        |home| Path::new(&home).join("bin/java"),
+    );
     let mut command = Command::new(program);
     command.args(jvm).arg("-cp").arg(class_path).arg(class);
     command
@@ -115,10 +129,13 @@ impl Kafka {
     ///
     /// When Java is missing or the broker does not serve within a minute.
     pub fn start(class_path: &str) -> Result<Self, Failure> {
-        let home = tempfile::Builder::new().prefix("onceflow-benches-").tempdir()?;
+        let home = tempfile::Builder::new()
+            .prefix("onceflow-benches-")
+            .tempdir()?;
         let (clients, controller) = (free_port()?, free_port()?);
         let config = home.path().join("server.properties");
-        let listeners = format!("PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}");
+        let listeners =
+            format!("PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}");
         let data = home.path().join("data");
         let addresses = format!(
             "listeners={listeners}\nadvertised.listeners={listeners}\nlog.dirs={}\n\
@@ -127,12 +144,22 @@ impl Kafka {
         );
         fs::write(&config, format!("{BROKER_SETTINGS}{addresses}"))?;
         let formatted = java(class_path, &BROKER_JVM, "kafka.tools.StorageTool")
-            .args(["format", "--standalone", "-t", "b25jZWZsb3ctYmVuY2hlcw", "-c"])
+            .args([
+                "format",
+                "--standalone",
+                "-t",
+                "b25jZWZsb3ctYmVuY2hlcw",
+                "-c",
+            ])
             .arg(&config)
             .output()
-            .map_err(|error| format!("java cannot be started ({error}): install a JDK, 17 or later"))?;
+            .map_err(|error| {
+                format!("java cannot be started ({error}): install a JDK, 17 or later")
+            })?;
         if !formatted.status.success() {
-            return Err(String::from_utf8_lossy(&formatted.stderr).into_owned().into());
+            return Err(String::from_utf8_lossy(&formatted.stderr)
+                .into_owned()
+                .into());
         }
         let log = home.path().join("broker.log");
         let output = fs::File::create(&log)?;

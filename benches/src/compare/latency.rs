@@ -87,15 +87,28 @@ fn pace(plan: &Plan, place: &Place, begin: Duration, end: Duration) -> Result<()
     Ok(producer.flush(PATIENCE)?)
 }
 
-fn receive(plan: &Plan, place: &Place, from: Duration, sent: &AtomicBool) -> Result<Vec<f64>, Failure> {
-    let consumer = reader(&place.bootstrap_servers, &place.output, plan.partitions, Offset::Beginning)?;
+fn receive(
+    plan: &Plan,
+    place: &Place,
+    from: Duration,
+    sent: &AtomicBool,
+) -> Result<Vec<f64>, Failure> {
+    let consumer = reader(
+        &place.bootstrap_servers,
+        &place.output,
+        plan.partitions,
+        Offset::Beginning,
+    )?;
     let mut millis = Vec::new();
     let mut heard = os::now();
     while !sent.load(Ordering::Acquire) || os::now() < heard + PATIENCE {
         match consumer.poll(Duration::from_millis(10)) {
             Some(Ok(message)) => {
                 heard = os::now();
-                let made = message.payload().and_then(moment).ok_or("a record without its moment")?;
+                let made = message
+                    .payload()
+                    .and_then(moment)
+                    .ok_or("a record without its moment")?;
                 if made >= from {
                     millis.push((heard - made).as_secs_f64() * 1e3);
                 }

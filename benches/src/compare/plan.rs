@@ -73,13 +73,15 @@ impl Plan {
     /// Records of each run.
     #[must_use]
     pub fn records(&self) -> u64 {
-        self.records.unwrap_or(if self.short { 2_000_000 } else { 5_000_000 })
+        self.records
+            .unwrap_or(if self.short { 2_000_000 } else { 5_000_000 })
     }
 
     /// Seconds that latency is measured.
     #[must_use]
     pub fn latency_seconds(&self) -> u64 {
-        self.latency_seconds.unwrap_or(if self.short { 10 } else { 30 })
+        self.latency_seconds
+            .unwrap_or(if self.short { 10 } else { 30 })
     }
 
     /// The runs of one round: the contenders of a case follow each other.

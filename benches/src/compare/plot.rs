@@ -23,9 +23,13 @@ pub fn svg(results: &Results) -> Result<String, std::fmt::Error> {
     let speed = |runs: &Vec<&super::results::Measured>| {
         median(runs.iter().map(|m| Run::warm_records_per_second(&m.run)))
     };
-    let fastest = cases.values().flat_map(|c| c.values().map(speed)).fold(1.0, f64::max);
+    let fastest = cases
+        .values()
+        .flat_map(|c| c.values().map(speed))
+        .fold(1.0, f64::max);
     let rows: usize = cases.values().map(std::collections::BTreeMap::len).sum();
-    let height = HEAD * (u32::try_from(cases.len()).unwrap_or(0) + 1) + BAR * u32::try_from(rows).unwrap_or(0);
+    let height = HEAD * (u32::try_from(cases.len()).unwrap_or(0) + 1)
+        + BAR * u32::try_from(rows).unwrap_or(0);
     let mut svg = String::new();
     writeln!(
         svg,
@@ -36,15 +40,26 @@ pub fn svg(results: &Results) -> Result<String, std::fmt::Error> {
     for ((workload, guarantee, threads), contenders) in &cases {
         y += HEAD;
         let title = format!("{workload}, {guarantee}, threads {threads}: records/s (second half)");
-        writeln!(svg, r#"<text x="8" y="{}" font-weight="bold">{title}</text>"#, y - 8)?;
+        writeln!(
+            svg,
+            r#"<text x="8" y="{}" font-weight="bold">{title}</text>"#,
+            y - 8
+        )?;
         for (who, runs) in contenders {
             let speed = speed(runs);
             let width = speed / fastest * f64::from(WIDTH - LABELS - FIGURES);
             let (text, bar, colour) = (y + BAR - 6, BAR - 4, colour(*who));
             let end = f64::from(LABELS) + width + 6.0;
             writeln!(svg, r#"<text x="16" y="{text}">{who}</text>"#)?;
-            writeln!(svg, r#"<rect x="{LABELS}" y="{y}" width="{width:.0}" height="{bar}" fill="{colour}"/>"#)?;
-            writeln!(svg, r#"<text x="{end:.0}" y="{text}">{:.0} k</text>"#, speed / 1e3)?;
+            writeln!(
+                svg,
+                r#"<rect x="{LABELS}" y="{y}" width="{width:.0}" height="{bar}" fill="{colour}"/>"#
+            )?;
+            writeln!(
+                svg,
+                r#"<text x="{end:.0}" y="{text}">{:.0} k</text>"#,
+                speed / 1e3
+            )?;
             y += BAR;
         }
     }

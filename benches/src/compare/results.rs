@@ -106,8 +106,13 @@ impl Machine {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let (cpus, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
         let model = cpus.lines().find(|line| line.starts_with("model name"));
-        let model = model.and_then(|line| line.split_once(':')).map_or("unknown", |(_, name)| name.trim());
-        let kib = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        let model = model
+            .and_then(|line| line.split_once(':'))
+            .map_or("unknown", |(_, name)| name.trim());
+        let kib = memory
+            .lines()
+            .next()
+            .and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
         let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
         let versions = vec![
             first_line("rustc", "--version"),
@@ -129,5 +134,9 @@ impl Machine {
 fn first_line(program: &str, argument: &str) -> String {
     let output = std::process::Command::new(program).arg(argument).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    text.unwrap_or_default().lines().next().unwrap_or("unknown").to_owned()
+    text.unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or("unknown")
+        .to_owned()
 }

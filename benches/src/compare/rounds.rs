@@ -21,12 +21,20 @@ pub fn run(
     let admin = Admin::new(&place.bootstrap_servers)?;
     admin.create(&place.input, plan.partitions, &[])?;
     say(&format!("loading {} records", plan.records()));
-    let expected = load(&place.bootstrap_servers, &place.input, plan.records(), plan.keys)?;
+    let expected = load(
+        &place.bootstrap_servers,
+        &place.input,
+        plan.records(),
+        plan.keys,
+    )?;
     let rounds: Vec<Vec<Task>> = (0..plan.rounds()).map(|round| plan.round(round)).collect();
     let all: usize = rounds.iter().map(Vec::len).sum();
     if let Some(task) = rounds.first().and_then(|tasks| tasks.first()) {
         say("warming the broker up");
-        let task = Task { contender: Contender::Handwritten, ..task.clone() };
+        let task = Task {
+            contender: Contender::Handwritten,
+            ..task.clone()
+        };
         measure(plan, &task, &arena(plan, place, &admin, 0)?, None)?;
     }
     let mut measured = Vec::new();
@@ -53,11 +61,23 @@ fn arena(plan: &Plan, place: &Place, admin: &Admin, number: usize) -> Result<Pla
     admin.remove_all_but(&[&place.input])?;
     let output = format!("{}-{number}", place.output);
     admin.create(&output, plan.partitions, &[])?;
-    Ok(Place { output, ..place.clone() })
+    Ok(Place {
+        output,
+        ..place.clone()
+    })
 }
 
-fn measure(plan: &Plan, task: &Task, place: &Place, broker: Option<u32>) -> Result<Measured, Failure> {
-    let broker_cpu = || broker.and_then(os::usage).map(|usage| usage.cpu.as_secs_f64());
+fn measure(
+    plan: &Plan,
+    task: &Task,
+    place: &Place,
+    broker: Option<u32>,
+) -> Result<Measured, Failure> {
+    let broker_cpu = || {
+        broker
+            .and_then(os::usage)
+            .map(|usage| usage.cpu.as_secs_f64())
+    };
     let (own, brokers) = (os::children_cpu(), broker_cpu());
     let run = task.run(place, plan.records())?;
     Ok(Measured {
@@ -65,7 +85,9 @@ fn measure(plan: &Plan, task: &Task, place: &Place, broker: Option<u32>) -> Resu
         round: 0,
         run,
         process_cpu_seconds: (os::children_cpu() - own).as_secs_f64(),
-        broker_cpu_seconds: broker_cpu().zip(brokers).map(|(after, before)| after - before),
+        broker_cpu_seconds: broker_cpu()
+            .zip(brokers)
+            .map(|(after, before)| after - before),
         verified: false,
     })
 }
@@ -78,7 +100,10 @@ fn verify(plan: &Plan, task: &Task, place: &Place, expected: &Expected) -> Resul
     }
     let (who, workload) = (task.contender, task.workload);
     let (found, wanted) = (found.records, wanted.records);
-    Err(format!("the output of {who}, {workload} is wrong: {found} records, {wanted} expected").into())
+    Err(
+        format!("the output of {who}, {workload} is wrong: {found} records, {wanted} expected")
+            .into(),
+    )
 }
 
 fn line(result: &Measured, number: usize, all: usize) -> String {

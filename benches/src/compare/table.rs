@@ -15,8 +15,17 @@ type Case = (Workload, Guarantee, usize);
 pub(super) fn cases(results: &Results) -> BTreeMap<Case, BTreeMap<Contender, Vec<&Measured>>> {
     let mut cases: BTreeMap<Case, BTreeMap<Contender, Vec<&Measured>>> = BTreeMap::new();
     for measured in &results.runs {
-        let case = (measured.run.workload, measured.run.guarantee, measured.run.threads);
-        cases.entry(case).or_default().entry(measured.who).or_default().push(measured);
+        let case = (
+            measured.run.workload,
+            measured.run.guarantee,
+            measured.run.threads,
+        );
+        cases
+            .entry(case)
+            .or_default()
+            .entry(measured.who)
+            .or_default()
+            .push(measured);
     }
     cases
 }
@@ -78,7 +87,9 @@ fn throughput(results: &Results, text: &mut String) -> std::fmt::Result {
              onceflow / it: records/s | 2nd half | CPU | 2nd half |"
         )?;
         writeln!(text, "|---|---|---|---|---|---|---|---|---|---|---|")?;
-        let ours = contenders.get(&Contender::Onceflow).map_or(&[][..], |runs| runs);
+        let ours = contenders
+            .get(&Contender::Onceflow)
+            .map_or(&[][..], |runs| runs);
         for (who, runs) in &contenders {
             let of = |figure: fn(&Run) -> f64| median(runs.iter().map(|m| figure(&m.run)));
             let ratio = |figure: fn(&Run) -> f64| {
@@ -90,7 +101,8 @@ fn throughput(results: &Results, text: &mut String) -> std::fmt::Result {
             };
             #[expect(clippy::cast_precision_loss, reason = "figures for people")]
             let (broker, rss) = (
-                median(runs.iter().filter_map(|m| m.broker_cpu_seconds)) / results.records as f64 * 1e6,
+                median(runs.iter().filter_map(|m| m.broker_cpu_seconds)) / results.records as f64
+                    * 1e6,
                 median(runs.iter().map(|m| (m.run.peak_rss_bytes >> 20) as f64)),
             );
             writeln!(
@@ -115,8 +127,14 @@ fn latency(results: &Results, text: &mut String) -> std::fmt::Result {
     if results.latencies.is_empty() {
         return Ok(());
     }
-    writeln!(text, "## Latency, from the making of a record to its sight in the committed output\n")?;
-    writeln!(text, "| | commit interval ms | records/s | p50 ms | p99 ms | p99.9 ms | processors |")?;
+    writeln!(
+        text,
+        "## Latency, from the making of a record to its sight in the committed output\n"
+    )?;
+    writeln!(
+        text,
+        "| | commit interval ms | records/s | p50 ms | p99 ms | p99.9 ms | processors |"
+    )?;
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for l in &results.latencies {
         let (who, interval, rate) = (l.who, l.commit_interval_ms, l.records_per_second);
@@ -139,7 +157,11 @@ fn idle(results: &Results, text: &mut String) -> std::fmt::Result {
     writeln!(text, "|---|---|---|---|")?;
     for i in &results.idle {
         let mib = i.rss_bytes >> 20;
-        writeln!(text, "| {} | {:.2} | {mib} | {:.4} |", i.who, i.start_seconds, i.processors)?;
+        writeln!(
+            text,
+            "| {} | {:.2} | {mib} | {:.4} |",
+            i.who, i.start_seconds, i.processors
+        )?;
     }
     writeln!(text)
 }

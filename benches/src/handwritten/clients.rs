@@ -28,7 +28,11 @@ pub(super) struct Topics {
 }
 
 /// Names the topics and creates those that are internal.
-pub(super) fn topics(workload: Workload, application_id: &str, options: &Options) -> Result<Topics, Failure> {
+pub(super) fn topics(
+    workload: Workload,
+    application_id: &str,
+    options: &Options,
+) -> Result<Topics, Failure> {
     let admin = Admin::new(&options.bootstrap_servers)?;
     let partitions = admin.partitions(&options.input)?;
     let mut topics = Topics {
@@ -37,7 +41,11 @@ pub(super) fn topics(workload: Workload, application_id: &str, options: &Options
         output: options.output.clone(),
     };
     if workload != Workload::Map {
-        admin.create(&topics.changelog, partitions, &[("cleanup.policy", "compact")])?;
+        admin.create(
+            &topics.changelog,
+            partitions,
+            &[("cleanup.policy", "compact")],
+        )?;
     }
     if workload == Workload::Repartition {
         let between = format!("{application_id}-counts-repartition");
@@ -59,7 +67,8 @@ impl ClientContext for Forward {}
 impl ConsumerContext for Forward {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
-            self.queue.forward(consumer.client().native_ptr(), partitions);
+            self.queue
+                .forward(consumer.client().native_ptr(), partitions);
             self.assigned.store(true, Ordering::Relaxed);
         }
     }
@@ -92,7 +101,11 @@ impl Reader {
         consumer.context().queue.set(&queue);
         let names: Vec<&str> = topics.read.iter().map(String::as_str).collect();
         consumer.subscribe(&names)?;
-        Ok(Reader { queue, consumer, topics: topics.read.clone() })
+        Ok(Reader {
+            queue,
+            consumer,
+            topics: topics.read.clone(),
+        })
     }
 
     pub(super) fn topics(&self) -> &[String] {
@@ -167,11 +180,15 @@ impl Committer {
             Guarantee::ExactlyOnce => config.set("transactional.id", member),
             Guarantee::AtLeastOnce => config.set("enable.idempotence", "true"),
         };
-        let producer: BaseProducer<Undelivered> = config.create_with_context(Undelivered::default())?;
+        let producer: BaseProducer<Undelivered> =
+            config.create_with_context(Undelivered::default())?;
         if options.guarantee == Guarantee::ExactlyOnce {
             producer.init_transactions(TIMEOUT)?;
         }
-        Ok(Committer { producer, guarantee: options.guarantee })
+        Ok(Committer {
+            producer,
+            guarantee: options.guarantee,
+        })
     }
 
     pub(super) fn poll(&self) {

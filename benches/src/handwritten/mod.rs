@@ -58,8 +58,8 @@ pub fn run(workload: Workload, options: &Options, marks: &Arc<Marks>) -> Result<
                 })
             })
             .collect();
-        let ended = threads.into_iter().map(|thread| thread.join());
-        ended.map(|result| result.unwrap_or_else(|_panic| Err("a thread panicked".into()))).collect()
+        let mut ended = threads.into_iter().map(|thread| thread.join());
+        ended.try_for_each(|result| result.unwrap_or_else(|_panic| Err("a thread panicked".into())))
     })
 }
 

@@ -5,7 +5,10 @@
 //!
 //! - A queue and a topic are destroyed before their client: whoever holds them lists them first.
 //! - Messages are destroyed after their closure has returned, on errors too.
-#![expect(unsafe_code, reason = "rdkafka does not wrap these calls; a tuned loop cannot do without them")]
+#![expect(
+    unsafe_code,
+    reason = "rdkafka does not wrap these calls; a tuned loop cannot do without them"
+)]
 
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::{self, NonNull};
@@ -183,7 +186,9 @@ impl Topic {
         // SAFETY: the record's own topic, alive as long as the record.
         let name: *const c_char = unsafe { sys::rd_kafka_topic_name(topic) };
         // SAFETY: terminated, as every name that librdkafka gives.
-        unsafe { std::ffi::CStr::from_ptr(name) }.to_string_lossy().into_owned()
+        unsafe { std::ffi::CStr::from_ptr(name) }
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Queues a record, copying it; none: the partitioner chooses.
@@ -223,7 +228,12 @@ type Union = sys::rd_kafka_vu_s__bindgen_ty_1;
 
 fn memory(bytes: &[u8]) -> Union {
     let ptr = bytes.as_ptr().cast::<c_void>().cast_mut();
-    Union { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size: bytes.len() } }
+    Union {
+        mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
+            ptr,
+            size: bytes.len(),
+        },
+    }
 }
 
 /// Waits until everything was delivered; answers whether it was.

@@ -24,9 +24,17 @@ pub(super) struct Stages {
 
 impl Stages {
     /// The topics are the committer's: drop this first.
-    pub(super) fn new(workload: Workload, committer: &Committer, topics: &Topics) -> Result<Self, Failure> {
+    pub(super) fn new(
+        workload: Workload,
+        committer: &Committer,
+        topics: &Topics,
+    ) -> Result<Self, Failure> {
         let client = committer.producer.client().native_ptr();
-        let between = topics.read.get(1).map(|name| Topic::new(client, name)).transpose()?;
+        let between = topics
+            .read
+            .get(1)
+            .map(|name| Topic::new(client, name))
+            .transpose()?;
         Ok(Stages {
             workload,
             input: None,
@@ -45,7 +53,8 @@ impl Stages {
                 self.value.clear();
                 self.value.extend_from_slice(record.value);
                 map_in_place(&mut self.value);
-                self.output.produce(None, record.key, &self.value, record.timestamp)
+                self.output
+                    .produce(None, record.key, &self.value, record.timestamp)
             }
             Workload::Count => self.count(record),
             Workload::Repartition => {
@@ -60,7 +69,10 @@ impl Stages {
 
     fn rekey(&self, record: &Taken<'_>) -> Result<(), Failure> {
         let key = other_key(record.value).to_be_bytes();
-        let between = self.between.as_ref().expect("this workload has such a topic");
+        let between = self
+            .between
+            .as_ref()
+            .expect("this workload has such a topic");
         between.produce(None, &key, record.value, record.timestamp)
     }
 
@@ -68,8 +80,10 @@ impl Stages {
         let count = self.counts.entry(other_key(record.key)).or_default();
         *count += 1;
         let bytes = count.to_be_bytes();
-        self.changelog.produce(Some(record.partition), record.key, &bytes, record.timestamp)?;
-        self.output.produce(None, record.key, &bytes, record.timestamp)
+        self.changelog
+            .produce(Some(record.partition), record.key, &bytes, record.timestamp)?;
+        self.output
+            .produce(None, record.key, &bytes, record.timestamp)
     }
 
     fn is_input(&mut self, record: &Taken<'_>) -> bool {

@@ -28,11 +28,18 @@ impl<'t> Open<'t> {
         if committer.guarantee == Guarantee::ExactlyOnce {
             committer.producer.begin_transaction()?;
         }
-        Ok(Open { topics, next: Vec::new(), records: 0 })
+        Ok(Open {
+            topics,
+            next: Vec::new(),
+            records: 0,
+        })
     }
 
     pub(super) fn consumed(&mut self, record: &Taken<'_>) {
-        let known = self.next.iter().position(|(topic, ..)| *topic == record.topic);
+        let known = self
+            .next
+            .iter()
+            .position(|(topic, ..)| *topic == record.topic);
         let known = known.unwrap_or_else(|| {
             let name = Topic::name_of(record);
             let index = self.topics.iter().position(|topic| *topic == name);
@@ -55,7 +62,10 @@ impl<'t> Open<'t> {
         let producer = &committer.producer;
         let transactional = committer.guarantee == Guarantee::ExactlyOnce;
         if transactional {
-            let group = reader.consumer().group_metadata().ok_or("not a member of the group")?;
+            let group = reader
+                .consumer()
+                .group_metadata()
+                .ok_or("not a member of the group")?;
             producer.send_offsets_to_transaction(&offsets, &group, TIMEOUT)?;
         }
         let deadline = os::now() + TIMEOUT;
@@ -81,7 +91,11 @@ impl<'t> Open<'t> {
         for (_, topic, next) in &self.next {
             for (partition, offset) in next.iter().enumerate().filter(|(_, offset)| **offset >= 0) {
                 let partition = i32::try_from(partition)?;
-                list.add_partition_offset(&self.topics[*topic], partition, Offset::Offset(*offset))?;
+                list.add_partition_offset(
+                    &self.topics[*topic],
+                    partition,
+                    Offset::Offset(*offset),
+                )?;
             }
         }
         Ok(list)

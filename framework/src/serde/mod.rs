@@ -128,6 +128,10 @@ impl<T> fmt::Debug for SharedSerde<T> {
 ///
 /// Implemented for the types that Kafka ships serdes for, and for `Option` of them. Implement
 /// it for your own types to write `Consumed::new()` instead of `Consumed::with(..)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no default serde",
+    note = "name a serde, as in `Consumed::with(utf8(), json())`, or implement `DefaultSerde`"
+)]
 pub trait DefaultSerde: Sized + 'static {
     /// The serde to use where none is named.
     fn default_serde() -> SharedSerde<Self>;

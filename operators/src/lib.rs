@@ -48,6 +48,7 @@
 pub use onceflow_framework::*;
 
 mod names;
+mod lowering;
 mod graph;
 mod null;
 mod materialized;

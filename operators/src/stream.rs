@@ -8,7 +8,8 @@ use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::{Fault, Record};
 
 use crate::Data;
-use crate::graph::{Graph, Lowering, NodeId};
+use crate::graph::{Graph, NodeId};
+use crate::lowering::Lowering;
 
 /// A stream of records with keys `K` and values `V`: each record stands for itself.
 ///

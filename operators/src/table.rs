@@ -17,7 +17,8 @@ use onceflow_framework::state::{TimestampedKeyValueStore, ValueAndTimestamp};
 use onceflow_framework::{Error, Fault, Timestamp};
 
 use crate::Data;
-use crate::graph::{Graph, Lowering, NodeId};
+use crate::graph::{Graph, NodeId};
+use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 
 /// A table with keys `K` and values `V`: each record replaces, or deletes, the row of its key.

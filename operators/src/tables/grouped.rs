@@ -1,9 +1,4 @@
-//! A table grouped under new keys, ready to be aggregated.
-//!
-//! # Invariants
-//!
-//! - A change is applied as a subtraction of the old value, then an addition of the new one.
-//! - Nothing is subtracted from a group that has no row.
+//! A table grouped under new keys, ready to be aggregated behind a repartition topic.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,13 +6,11 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use onceflow_framework::processor::{Context, Processor};
-use onceflow_framework::serde::{Serde, SharedSerde};
 use onceflow_framework::topology::Produced;
-use onceflow_framework::{Fault, Record};
 
+use super::grouped_update::{Fold, TableAggregate};
 use crate::Data;
-use crate::change::{Change, ChangeSerde};
+use crate::change::ChangeSerde;
 use crate::graph::{Graph, NodeId};
 use crate::grouped::Grouped;
 use crate::materialized::Materialized;
@@ -46,12 +39,6 @@ pub struct KGroupedTable<K, V> {
     repartition: Rc<Cell<Option<NodeId>>>,
     /// The name of the next operator.
     next_name: Option<Arc<str>>,
-}
-
-/// How a group's row follows from the rows of the table.
-pub(super) struct Fold<Add, Subtract> {
-    pub(super) add: Add,
-    pub(super) subtract: Subtract,
 }
 
 impl<K: Data, V: Data> KGroupedTable<K, V> {
@@ -149,64 +136,5 @@ impl<K, V> Clone for KGroupedTable<K, V> {
 impl<K, V> fmt::Debug for KGroupedTable<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KGroupedTable({:?})", self.grouped)
-    }
-}
-
-/// Subtracts the old value from a group's row and adds the new one.
-struct TableAggregate<K, V, A, Add, Subtract> {
-    result: SharedSerde<A>,
-    store: TableStore<K, A>,
-    sends_old: bool,
-    fold: Arc<Fold<Add, Subtract>>,
-    types: PhantomData<fn(V)>,
-}
-
-impl<K, V, A, Add, Subtract> Processor for TableAggregate<K, V, A, Add, Subtract>
-where
-    K: Data,
-    V: Data,
-    A: Data,
-    Add: Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
-    Subtract: Fn(&K, V, A) -> Option<A> + Send + Sync + 'static,
-{
-    type KeyIn = K;
-    type ValueIn = Change<V>;
-    type KeyOut = K;
-    type ValueOut = Change<A>;
-
-    fn init(&mut self, ctx: &mut Context<K, Change<A>>) -> Result<(), Fault> {
-        self.store.open(ctx)
-    }
-
-    fn process(
-        &mut self,
-        record: Record<K, Change<V>>,
-        ctx: &mut Context<K, Change<A>>,
-    ) -> Result<(), Fault> {
-        let Record { key, value, .. } = record;
-        let row = self.store.get(&key)?;
-        let subtracts = value.old.is_some() && row.is_some();
-        let timestamp = match &row {
-            Some(row) if subtracts || value.new.is_some() => row.timestamp.max(record.timestamp),
-            _ => record.timestamp,
-        };
-        let present = |row: &A| !self.result.is_null(row);
-        let row = row.map(|row| row.value);
-        let old = row.as_ref().filter(|_| self.sends_old).cloned();
-        let rest = match (value.old, row) {
-            (Some(value), Some(row)) => (self.fold.subtract)(&key, value, row).filter(present),
-            (_, row) => row,
-        };
-        let new = match value.new {
-            Some(value) => (self.fold.add)(&key, value, rest).filter(present),
-            None => rest,
-        };
-        self.store.put(&key, new.as_ref(), timestamp)?;
-        ctx.forward(Record {
-            key,
-            value: Change { old, new },
-            timestamp,
-            headers: record.headers,
-        })
     }
 }

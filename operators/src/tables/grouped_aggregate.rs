@@ -1,6 +1,7 @@
 //! Folds the values of each group into a row of another type.
 
-use super::grouped::{Fold, KGroupedTable};
+use super::grouped::KGroupedTable;
+use super::grouped_update::Fold;
 use crate::Data;
 use crate::materialized::Materialized;
 use crate::names::TABLE_AGGREGATE;

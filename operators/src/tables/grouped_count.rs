@@ -2,7 +2,8 @@
 
 use onceflow_framework::serde::i64;
 
-use super::grouped::{Fold, KGroupedTable};
+use super::grouped::KGroupedTable;
+use super::grouped_update::Fold;
 use crate::Data;
 use crate::materialized::Materialized;
 use crate::names::TABLE_AGGREGATE;

@@ -1,6 +1,7 @@
 //! Combines the values of each group into one of the same type.
 
-use super::grouped::{Fold, KGroupedTable};
+use super::grouped::KGroupedTable;
+use super::grouped_update::Fold;
 use crate::Data;
 use crate::materialized::Materialized;
 use crate::null::OrNull;

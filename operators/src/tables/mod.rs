@@ -11,6 +11,7 @@ mod to_table;
 mod to_stream;
 mod group_by;
 mod grouped;
+mod grouped_update;
 mod grouped_count;
 mod grouped_reduce;
 mod grouped_aggregate;

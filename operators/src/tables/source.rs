@@ -12,7 +12,8 @@ use onceflow_framework::{Fault, Record};
 
 use crate::Data;
 use crate::change::Change;
-use crate::graph::{Graph, Lowering};
+use crate::graph::Graph;
+use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::SOURCE;
 use crate::null::{OrNull, present};

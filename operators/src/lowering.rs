@@ -1,0 +1,103 @@
+//! How a node of the logical graph is written to the topology.
+
+use std::sync::Arc;
+
+use onceflow_framework::Record;
+use onceflow_framework::processor::{FixedKeyProcessor, Processor};
+use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopicName, TopologyBuilder};
+
+use crate::Data;
+
+/// A topology in the making, seen by one node.
+pub(crate) struct Lowering<'t> {
+    topology: &'t mut TopologyBuilder,
+    parents: Vec<Arc<str>>,
+}
+
+impl<'t> Lowering<'t> {
+    pub(crate) fn new(topology: &'t mut TopologyBuilder, parents: Vec<Arc<str>>) -> Self {
+        Lowering { topology, parents }
+    }
+
+    /// The topology, for sources, stores and topics.
+    pub(crate) fn topology(&mut self) -> &mut TopologyBuilder {
+        self.topology
+    }
+
+    /// Adds a source of one topic; what follows hangs below it.
+    pub(crate) fn source<K: Data, V: Data>(
+        &mut self,
+        name: &Arc<str>,
+        topic: &str,
+        consumed: Consumed<K, V>,
+    ) {
+        let _source = self.topology.add_source(name, [topic], consumed);
+        self.parents = vec![Arc::clone(name)];
+    }
+
+    /// Adds a processor below the node's parents; what follows hangs below it.
+    pub(crate) fn processor<P: Processor>(
+        &mut self,
+        name: &Arc<str>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) {
+        let parents = self.parents::<P::KeyIn, P::ValueIn>();
+        let parents: Vec<_> = parents.iter().collect();
+        let _node = self.topology.add_processor(name, supplier, &parents);
+        self.parents = vec![Arc::clone(name)];
+    }
+
+    /// As [`processor`](Self::processor), for one that cannot change the key.
+    pub(crate) fn fixed_key_processor<P: FixedKeyProcessor>(
+        &mut self,
+        name: &Arc<str>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) {
+        let parents = self.parents::<P::Key, P::ValueIn>();
+        let parents: Vec<_> = parents.iter().collect();
+        let _node = self
+            .topology
+            .add_fixed_key_processor(name, supplier, &parents);
+        self.parents = vec![Arc::clone(name)];
+    }
+
+    /// Gives a processor access to stores.
+    pub(crate) fn connect(&mut self, processor: &str, stores: &[String]) {
+        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
+        self.topology
+            .connect_processor_and_stores(processor, &stores);
+    }
+
+    /// Adds a sink below the node's parents.
+    pub(crate) fn sink<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topic: TopicName,
+        produced: Produced<K, V>,
+    ) {
+        let parents = self.parents::<K, V>();
+        let parents: Vec<_> = parents.iter().collect();
+        self.topology.add_sink(name, topic, produced, &parents);
+    }
+
+    /// Adds a sink below the node's parents that asks each record for its topic.
+    pub(crate) fn extracted_sink<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        extract: impl Fn(&Record<K, V>) -> String + Send + Sync + 'static,
+        produced: Produced<K, V>,
+    ) {
+        let parents = self.parents::<K, V>();
+        let parents: Vec<_> = parents.iter().collect();
+        self.topology
+            .add_extracted_sink(name, extract, produced, &parents);
+    }
+
+    /// Handles of the parents, which carry records of these types.
+    fn parents<K, V>(&self) -> Vec<NodeRef<K, V>> {
+        self.parents
+            .iter()
+            .map(|name| NodeRef::named(name))
+            .collect()
+    }
+}

@@ -111,7 +111,9 @@ fn compare(kept: &Counts, counts: &Counts) -> Result<usize, Failure> {
     for (name, &now) in counts {
         let before = kept.get(name).copied().unwrap_or(0);
         let bound = before + before * ALLOWED_PERCENT / 100;
-        let verdict = if now > bound {
+        let verdict = if before == 0 {
+            "  new: --keep it"
+        } else if now > bound {
             failed += 1;
             "  grew"
         } else if now + before * ALLOWED_PERCENT / 100 < before {

@@ -373,8 +373,13 @@ impl Client {
                 return;
             }
             if let Some(Event::Assigned(_) | Event::Revoked) = queue.event(CLOSE_SLICE) {
-                // Nobody else answers any more, and the group would wait for ever.
-                if let Err(failure) = self.assign(None) {
+                // Nobody else answers any more, and the group would wait for ever. Nothing is
+                // asked of the group after that: it may be gone with the answer, and whoever
+                // asks then waits for ever. Nothing is read any more, so nothing stops twice.
+                // SAFETY: a live client; null means no partitions.
+                let answered =
+                    resp(unsafe { sys::rd_kafka_assign(self.ptr(), ptr::null_mut()) } as c_int);
+                if let Err(failure) = answered {
                     tracing::debug!(%failure, "unassign while leaving refused");
                 }
             }

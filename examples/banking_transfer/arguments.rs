@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     pub(crate) accounts: u64,
 
     /// How many transfers are made
-    #[arg(long, default_value_t = 200_000, value_parser = value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 500_000, value_parser = value_parser!(u64).range(1..=10_000_000))]
     pub(crate) transfers: u64,
 
     /// How often the worker is killed

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use onceflow_examples::Result;
 use onceflow_examples::progress::Progress;
-use onceflow_examples::reader::open_partitions;
+use onceflow_examples::reader::Reader;
 use onceflow_examples::shutdown::Interrupt;
 use onceflow_examples::text::{count, seconds};
 use onceflow_examples::worker::{Log, Worker};
@@ -24,10 +24,10 @@ use crate::settled::Settled;
 use crate::setup::Setup;
 
 /// How many transfers may be written and not settled: always work to be killed in.
-const IN_FLIGHT_MAX: u64 = 20_000;
+const IN_FLIGHT_MAX: u64 = 50_000;
 
 /// How many transfers are written between two looks around.
-const WRITTEN_AT_ONCE: usize = 1_000;
+const WRITTEN_AT_ONCE: usize = 10_000;
 
 /// How long a look for settled transfers waits for the first.
 const LOOK_WAIT: Duration = Duration::from_millis(5);
@@ -72,6 +72,7 @@ pub(crate) struct Crashed {
 
 struct Drill<'a> {
     setup: &'a Setup,
+    reader: &'a Reader<'a>,
     progress: Progress,
     writer: Writer,
     written: usize,
@@ -86,11 +87,12 @@ struct Drill<'a> {
 }
 
 /// Runs a drill to its end, whichever it is; no worker is left then.
-pub(crate) fn run(setup: &Setup, interrupt: &Interrupt) -> Result<Drilled> {
+pub(crate) fn run(setup: &Setup, reader: &Reader<'_>, interrupt: &Interrupt) -> Result<Drilled> {
     let settled = Settled::follow(&setup.cluster, &setup.topics, setup.transfers.len())?;
     let logs_to_terminal = matches!(setup.log, Log::Terminal);
     let mut drill = Drill {
         setup,
+        reader,
         progress: Progress::start(setup.transfers.len() as u64, logs_to_terminal),
         writer: Writer::open(&setup.cluster)?,
         written: 0,
@@ -207,7 +209,7 @@ impl Drill<'_> {
         self.worker.kill()?;
         let topics = self.setup.written_topics();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let open_partitions = open_partitions(&self.setup.cluster, &topics)?;
+        let open_partitions = self.reader.open_partitions(&topics)?;
         // What the dead one had committed comes into sight first, so that what comes next is the
         // new one's.
         while self.settled.look(QUIET)? {}

@@ -2,7 +2,7 @@
 
 use onceflow::prelude::*;
 use onceflow_examples::Result;
-use onceflow_examples::reader::{Isolation, read_all};
+use onceflow_examples::reader::{Isolation, Reader};
 use rdkafka::Message;
 
 use crate::model::Transfer;
@@ -32,29 +32,24 @@ impl Hidden {
 }
 
 /// Reads what is committed.
-pub(crate) fn read(setup: &Setup) -> Result<History> {
+pub(crate) fn read(setup: &Setup, reader: &Reader<'_>) -> Result<History> {
     let mut balances = Vec::new();
     let (account, balance) = (utf8(), i64());
-    read_all(
-        &setup.cluster,
-        &setup.changelog(),
-        Isolation::ReadCommitted,
-        |message| {
-            let account = account.deserialize(message.key())?;
-            balances.push((account, balance.deserialize(message.payload())?));
-            Ok(())
-        },
-    )?;
+    reader.read_all(&setup.changelog(), Isolation::ReadCommitted, |message| {
+        let account = account.deserialize(message.key())?;
+        balances.push((account, balance.deserialize(message.payload())?));
+        Ok(())
+    })?;
     Ok(History {
-        applied: read_transfers(setup, &setup.topics.applied)?,
-        refused: read_transfers(setup, &setup.topics.refused)?,
+        applied: read_transfers(reader, &setup.topics.applied)?,
+        refused: read_transfers(reader, &setup.topics.refused)?,
         balances,
     })
 }
 
-fn read_transfers(setup: &Setup, topic: &str) -> Result<Vec<Transfer>> {
+fn read_transfers(reader: &Reader<'_>, topic: &str) -> Result<Vec<Transfer>> {
     let (mut found, json) = (Vec::new(), json::<Transfer>());
-    read_all(&setup.cluster, topic, Isolation::ReadCommitted, |message| {
+    reader.read_all(topic, Isolation::ReadCommitted, |message| {
         found.push(json.deserialize(message.payload())?);
         Ok(())
     })?;
@@ -62,9 +57,9 @@ fn read_transfers(setup: &Setup, topic: &str) -> Result<Vec<Transfer>> {
 }
 
 /// Counts what was aborted, topic by topic.
-pub(crate) fn count_hidden(setup: &Setup) -> Result<Vec<Hidden>> {
+pub(crate) fn count_hidden(setup: &Setup, reader: &Reader<'_>) -> Result<Vec<Hidden>> {
     let count = |topic: String| {
-        let records = |isolation| read_all(&setup.cluster, &topic, isolation, |_| Ok(()));
+        let records = |isolation| reader.read_all(&topic, isolation, |_| Ok(()));
         let visible = records(Isolation::ReadCommitted)?;
         let written = records(Isolation::ReadUncommitted)?;
         Ok(Hidden {

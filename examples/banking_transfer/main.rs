@@ -28,6 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use onceflow_examples::Result;
+use onceflow_examples::reader::Reader;
 use onceflow_examples::shutdown::Interrupt;
 
 use arguments::{Arguments, Role};
@@ -53,10 +54,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let interrupt = Interrupt::notice()?;
     let setup = Setup::prepare(arguments)?;
     report::opening(&setup);
-    let drilled = drill::run(&setup, &interrupt)?;
+    let reader = Reader::open(&setup.cluster)?;
+    let drilled = drill::run(&setup, &reader, &interrupt)?;
     let code = match drilled.end {
         End::Interrupted => ExitCode::from(INTERRUPTED),
-        End::Settled | End::Stalled if audited(&setup, &drilled)? => ExitCode::SUCCESS,
+        End::Settled | End::Stalled if audited(&setup, &reader, &drilled)? => ExitCode::SUCCESS,
         // The evidence stays where it is.
         End::Settled | End::Stalled => return Ok(ExitCode::FAILURE),
     };
@@ -65,9 +67,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Reads everything back and judges it; answers whether the audit passed.
-fn audited(setup: &Setup, drilled: &Drilled) -> Result<bool> {
-    let history = history::read(setup)?;
-    let hidden = history::count_hidden(setup)?;
+fn audited(setup: &Setup, reader: &Reader<'_>, drilled: &Drilled) -> Result<bool> {
+    let history = history::read(setup, reader)?;
+    let hidden = history::count_hidden(setup, reader)?;
     let audit = audit::audit(&setup.transfers, &setup.account_names(), &history);
     report::closing(drilled, &history, &hidden, &audit);
     Ok(report::verdict(setup, drilled, &audit))

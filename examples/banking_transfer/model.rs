@@ -4,10 +4,10 @@ use onceflow_examples::random::Random;
 use serde::{Deserialize, Serialize};
 
 /// What every account holds before its first transfer.
-pub(crate) const OPENING_BALANCE: i64 = 1_000;
+pub(crate) const OPENING_BALANCE: i64 = 100_000;
 
 /// The largest amount of a transfer: large enough that some accounts run out.
-const AMOUNT_MAX: u64 = 200;
+const AMOUNT_MAX: u64 = 500;
 
 /// An order to move money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -107,70 +107,106 @@ impl std::fmt::Debug for Tail {
     }
 }
 
-/// Reads all of a topic, as of this moment, in the order of each partition; answers how many.
-///
-/// # Errors
-///
-/// When a transaction stays open, the topic cannot be read to its end, or `take` refuses a record.
-pub fn read_all(
-    cluster: &Cluster,
-    topic: &str,
-    isolation: Isolation,
-    mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
-) -> Result<u64> {
-    await_settled(cluster, topic)?;
-    let mut config = config(cluster, isolation);
-    config.set("enable.partition.eof", "true");
-    let consumer = consumer(config)?;
-    let partitions = assign(cluster, &consumer, &[topic])?;
-    let (mut ended, mut records) = (BTreeSet::new(), 0);
-    let reading = Stopwatch::start();
-    while ended.len() < partitions {
-        match consumer.poll(POLL_SLICE) {
-            Some(Ok(message)) => {
-                ended.remove(&message.partition());
-                take(&message)?;
-                records += 1;
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                ended.insert(partition);
-            }
-            Some(Err(error)) if reading.elapsed() > READ_TIMEOUT => return Err(error.into()),
-            None if reading.elapsed() > READ_TIMEOUT => {
-                let missing = partitions - ended.len();
-                return Err(format!("{missing} partitions of {topic} have no end").into());
-            }
-            Some(Err(_)) | None => {}
-        }
-    }
-    Ok(records)
+/// Reads topics whole, with and without what was aborted.
+pub struct Reader<'c> {
+    cluster: &'c Cluster,
+    committed: BaseConsumer,
+    uncommitted: BaseConsumer,
 }
 
-/// How many partitions of these topics end in an open transaction.
-///
-/// # Errors
-///
-/// When the broker does not say.
-pub fn open_partitions(cluster: &Cluster, topics: &[&str]) -> Result<usize> {
-    let stable: BaseConsumer = config(cluster, Isolation::ReadCommitted).create()?;
-    let highest: BaseConsumer = config(cluster, Isolation::ReadUncommitted).create()?;
-    let mut open = 0;
-    for topic in topics {
-        for partition in cluster.partitions(topic)? {
-            let (_, stable) = stable.fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?;
-            let (_, highest) = highest.fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?;
-            open += usize::from(stable < highest);
-        }
+impl<'c> Reader<'c> {
+    /// A reader of the topics of a cluster.
+    ///
+    /// # Errors
+    ///
+    /// When the client library refuses the configuration.
+    pub fn open(cluster: &'c Cluster) -> Result<Self> {
+        let open = |isolation| {
+            let mut config = config(cluster, isolation);
+            config.set("enable.partition.eof", "true");
+            consumer(config)
+        };
+        Ok(Reader {
+            cluster,
+            committed: open(Isolation::ReadCommitted)?,
+            uncommitted: open(Isolation::ReadUncommitted)?,
+        })
     }
-    Ok(open)
+
+    /// Reads all of a topic, as of this moment, in the order of each partition; answers how many
+    /// records there were.
+    ///
+    /// # Errors
+    ///
+    /// When a transaction stays open, the topic cannot be read to its end, or `take` refuses a
+    /// record.
+    pub fn read_all(
+        &self,
+        topic: &str,
+        isolation: Isolation,
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        self.await_settled(topic)?;
+        let consumer = match isolation {
+            Isolation::ReadCommitted => &self.committed,
+            Isolation::ReadUncommitted => &self.uncommitted,
+        };
+        let partitions = assign(self.cluster, consumer, &[topic])?;
+        let (mut ended, mut records) = (BTreeSet::new(), 0);
+        let reading = Stopwatch::start();
+        while ended.len() < partitions {
+            match consumer.poll(POLL_SLICE) {
+                Some(Ok(message)) => {
+                    ended.remove(&message.partition());
+                    take(&message)?;
+                    records += 1;
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    ended.insert(partition);
+                }
+                Some(Err(error)) if reading.elapsed() > READ_TIMEOUT => return Err(error.into()),
+                None if reading.elapsed() > READ_TIMEOUT => {
+                    let missing = partitions - ended.len();
+                    return Err(format!("{missing} partitions of {topic} have no end").into());
+                }
+                Some(Err(_)) | None => {}
+            }
+        }
+        // A fetch that waits for more would hold up the next question to the broker.
+        consumer.unassign()?;
+        Ok(records)
+    }
+
+    /// How many partitions of these topics end in an open transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the broker does not say.
+    pub fn open_partitions(&self, topics: &[&str]) -> Result<usize> {
+        let mut open = 0;
+        for topic in topics {
+            for partition in self.cluster.partitions(topic)? {
+                let end = |of: &BaseConsumer| -> Result<i64> {
+                    Ok(of.fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?.1)
+                };
+                open += usize::from(end(&self.committed)? < end(&self.uncommitted)?);
+            }
+        }
+        Ok(open)
+    }
+
+    fn await_settled(&self, topic: &str) -> Result<()> {
+        if !wait_until(READ_TIMEOUT, || Ok(self.open_partitions(&[topic])? == 0))? {
+            return Err(format!("a transaction in {topic} does not end").into());
+        }
+        Ok(())
+    }
 }
 
-fn await_settled(cluster: &Cluster, topic: &str) -> Result<()> {
-    let settled = || Ok(open_partitions(cluster, &[topic])? == 0);
-    if !wait_until(READ_TIMEOUT, settled)? {
-        return Err(format!("a transaction in {topic} does not end").into());
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader({})", self.cluster.bootstrap_servers())
     }
-    Ok(())
 }
 
 fn config(cluster: &Cluster, isolation: Isolation) -> ClientConfig {

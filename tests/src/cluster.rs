@@ -69,15 +69,16 @@ impl BrokerKind {
 
 /// A running broker and what tests ask of it: topics, records, histories, offsets, clients.
 pub struct Cluster {
-    broker: Broker,
+    pub(crate) broker: Broker,
     pub(crate) admin: OnceLock<AdminClient<DefaultClientContext>>,
     pub(crate) producer: SharedProducer,
     pub(crate) lookups: Lookups,
     pub(crate) readers: IdleReaders,
 }
 
+/// What runs behind a [`Cluster`].
 #[derive(Debug)]
-enum Broker {
+pub(crate) enum Broker {
     Embedded(EmbeddedBroker),
     Apache(ApacheKafka),
 }

@@ -49,6 +49,7 @@ pub mod worker;
 
 mod error;
 mod dice;
+mod proxy;
 mod apache;
 mod cluster;
 mod record;
@@ -60,6 +61,7 @@ mod offsets;
 mod transactions;
 mod members;
 mod tail;
+mod losses;
 mod program;
 
 pub use apache::ApacheKafka;
@@ -68,6 +70,7 @@ pub use cluster::{BROKER_VARIABLE, BrokerKind, Cluster, unique};
 pub use dice::Dice;
 pub use error::HarnessError;
 pub use futures::executor::block_on;
+pub use losses::{Losses, Lost};
 pub use members::{Member, poll_until};
 pub use offsets::{Committed, offsets};
 pub use produce::{Delivered, Delivery, drain, send_all};

@@ -4,7 +4,8 @@
 //! ```text
 //!   class_path  mvn, once a machine ──> jars
 //!   jvm         format the data folder, start, watch
-//!   ports       two: clients and controller, kept over restarts
+//!   ports       four, kept over restarts: clients, controller, a second listener for clients
+//!               and the proxy before that
 //! ```
 //!
 //! # Invariants
@@ -20,6 +21,7 @@ mod ports;
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -33,6 +35,7 @@ use tempfile::TempDir;
 
 use crate::{
     error::HarnessError,
+    proxy::Proxy,
     wait::{Deadline, within},
 };
 use jvm::Jvm;
@@ -61,6 +64,8 @@ pub struct ApacheKafka {
     jvm: Mutex<Option<Jvm>>,
     class_path: String,
     bootstrap_servers: String,
+    /// Listens where the broker's second listener is said to be, and forwards to it.
+    proxy: Proxy,
     home: TempDir,
 }
 
@@ -104,15 +109,16 @@ impl ApacheKafka {
             .prefix("onceflow-apache-kafka-")
             .tempdir()
             .map_err(HarnessError::file(std::env::temp_dir()))?;
-        let (clients, controller) = (ports::free()?, ports::free()?);
+        let (clients, controller, proxied) = (ports::free()?, ports::free()?, ports::free()?);
         let kafka = Self {
             jvm: Mutex::new(None),
             class_path: class_path.to_owned(),
             bootstrap_servers: format!("127.0.0.1:{clients}"),
+            proxy: Proxy::start(ports::free()?, (Ipv4Addr::LOCALHOST, proxied).into())?,
             home,
         };
         let config = kafka.config_path();
-        fs::write(&config, kafka.properties(controller, settings))
+        fs::write(&config, kafka.properties(controller, proxied, settings))
             .map_err(HarnessError::file(&config))?;
         jvm::format(class_path, &config, CLUSTER_ID)?;
         kafka.restart()?;
@@ -123,6 +129,11 @@ impl ApacheKafka {
     #[must_use]
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// The way to the broker on which things get lost.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     /// Ends the broker with SIGKILL: nothing is flushed, nothing said to clients.
@@ -195,10 +206,12 @@ impl ApacheKafka {
         })
     }
 
-    fn properties(&self, controller_port: u16, settings: &[(&str, &str)]) -> String {
+    fn properties(&self, controller: u16, proxied: u16, settings: &[(&str, &str)]) -> String {
         let clients = &self.bootstrap_servers;
-        let controller = format!("127.0.0.1:{controller_port}");
-        let listeners = format!("PLAINTEXT://{clients},CONTROLLER://{controller}");
+        let proxy = self.proxy.address();
+        let controller = format!("127.0.0.1:{controller}");
+        let both = format!("PLAINTEXT://{clients},CONTROLLER://{controller}");
+        let listeners = format!("{both},PROXIED://127.0.0.1:{proxied}");
         let data = self.home.path().join("data");
         let mut lines = vec![
             "process.roles=broker,controller".to_owned(),
@@ -206,8 +219,9 @@ impl ApacheKafka {
             "controller.listener.names=CONTROLLER".to_owned(),
             format!("controller.quorum.bootstrap.servers={controller}"),
             format!("listeners={listeners}"),
-            format!("advertised.listeners={listeners}"),
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+            format!("advertised.listeners={both},PROXIED://{proxy}"),
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT"
+                .to_owned(),
             format!("log.dirs={}", data.display()),
         ];
         lines.extend(TEST_SETTINGS.iter().map(|line| (*line).to_owned()));

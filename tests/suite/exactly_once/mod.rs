@@ -2,6 +2,7 @@
 //! the whole history read back (outputs, changelogs, committed offsets), on every broker.
 
 mod crashes;
+mod answers;
 mod records;
 mod setup;
 

@@ -109,6 +109,17 @@ impl Graph {
         }
     }
 
+    /// Another stream's or table's node as a parent of a new one here; none, and a problem for
+    /// `build` to report, if it belongs to another builder.
+    pub(crate) fn own(&self, other: &Graph, node: NodeId, name: &str) -> Option<NodeId> {
+        if Rc::ptr_eq(&self.0, &other.0) {
+            return Some(node);
+        }
+        let problem = format!("node {name} belongs to another builder");
+        self.0.borrow_mut().problems.push(problem);
+        None
+    }
+
     /// Adds a node; `write` is called once, after the parents were written.
     pub(crate) fn add(
         &self,

@@ -321,3 +321,15 @@ fn a_stream_and_a_table_of_one_topic_are_refused() {
     let _table = builder.table("in", Consumed::<String, i64>::new());
     refused(builder, &["both read topic in"]);
 }
+
+#[test]
+fn streams_of_two_builders_do_not_merge() {
+    let (one, two) = (StreamsBuilder::new(), StreamsBuilder::new());
+    let here = one.stream("here", Consumed::<String, i64>::new());
+    let there = two.stream("there", Consumed::<String, i64>::new());
+    here.merge(&there.filter(|_, _| true));
+    refused(
+        one,
+        &["node KSTREAM-FILTER-0000000001 belongs to another builder"],
+    );
+}

@@ -29,7 +29,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub fn merge(&self, other: &KStream<K, V>) -> KStream<K, V> {
         let name = self.graph.name(self.next_name(), "KSTREAM-MERGE-");
         let output = Arc::clone(&name);
-        let parents = [self.node, other.node];
+        let mut parents = vec![self.node];
+        parents.extend(self.graph.own(&other.graph, other.node, &other.name));
         let node = self
             .graph
             .add(Arc::clone(&name), &parents, move |lowering| {

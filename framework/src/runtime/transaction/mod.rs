@@ -274,6 +274,9 @@ impl<C: Cluster> Transactor<C> {
                 }
                 Verdict::Abortable => {
                     let error = self.reason(error);
+                    // A record that was refused has spent its sequence number: the next
+                    // transaction of this producer would be refused for the gap.
+                    self.inner.borrow_mut().unclean = true;
                     return self.not_committed(error);
                 }
                 _ => {

@@ -86,6 +86,9 @@ pub trait Data: Clone + 'static {}
 
 impl<T: Clone + 'static> Data for T {}
 
+#[cfg(doctest)]
+mod types;
+
 /// The README's programs, compiled and run as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

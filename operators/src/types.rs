@@ -1,0 +1,116 @@
+//! What must not compile: a serde or a key of another type than the stream's.
+//!
+//! Each claim is a pair of doc tests that differ in one word: the first compiles, so the second
+//! can fail for that word only.
+
+/// A grouping takes serdes of the stream's own types.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let amounts = StreamsBuilder::new().stream("amounts", Consumed::with(utf8(), i64()));
+/// amounts.group_by_key(Grouped::with(utf8(), i64())).count();
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let amounts = StreamsBuilder::new().stream("amounts", Consumed::with(utf8(), i64()));
+/// amounts.group_by_key(Grouped::with(i64(), i64())).count();
+/// ```
+pub struct GroupedBySerdeOfAnotherType;
+
+/// Streams of different types do not merge.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let amounts = builder.stream("amounts", Consumed::with(utf8(), i64()));
+/// let others = builder.stream("others", Consumed::with(utf8(), i64()));
+/// amounts.merge(&others);
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let amounts = builder.stream("amounts", Consumed::with(utf8(), i64()));
+/// let others = builder.stream("others", Consumed::with(utf8(), utf8()));
+/// amounts.merge(&others);
+/// ```
+pub struct MergeOfOtherTypes;
+
+/// A sink takes serdes of the stream's own types.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let amounts = StreamsBuilder::new().stream("amounts", Consumed::with(utf8(), i64()));
+/// amounts.to("out", Produced::with(utf8(), i64()));
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let amounts = StreamsBuilder::new().stream("amounts", Consumed::with(utf8(), i64()));
+/// amounts.to("out", Produced::with(utf8(), utf8()));
+/// ```
+pub struct SinkSerdeOfAnotherType;
+
+/// The store of a count holds numbers.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let words = StreamsBuilder::new().stream("words", Consumed::with(utf8(), utf8()));
+/// words.group_by_key(Grouped::new()).count_with(Materialized::with(utf8(), i64()));
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let words = StreamsBuilder::new().stream("words", Consumed::with(utf8(), utf8()));
+/// words.group_by_key(Grouped::new()).count_with(Materialized::with(utf8(), utf8()));
+/// ```
+pub struct StoreOfAnotherType;
+
+/// A type without a serde of its own has none to leave out.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let orders: KStream<String, String> = StreamsBuilder::new().stream("orders", Consumed::new());
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let orders: KStream<String, [u8; 3]> = StreamsBuilder::new().stream("orders", Consumed::new());
+/// ```
+pub struct TypeWithoutASerde;
+
+/// A processor takes what the stream carries.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// struct Same;
+/// impl Processor for Same {
+///     type KeyIn = String;
+///     type ValueIn = i64;
+///     type KeyOut = String;
+///     type ValueOut = i64;
+///     fn process(&mut self, r: Record<String, i64>, ctx: &mut Context<String, i64>) -> Result<(), Fault> {
+///         ctx.forward(r)
+///     }
+/// }
+/// let amounts = StreamsBuilder::new().stream("amounts", Consumed::with(utf8(), i64()));
+/// amounts.process(|| Same, &[]);
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// struct Same;
+/// impl Processor for Same {
+///     type KeyIn = String;
+///     type ValueIn = i64;
+///     type KeyOut = String;
+///     type ValueOut = i64;
+///     fn process(&mut self, r: Record<String, i64>, ctx: &mut Context<String, i64>) -> Result<(), Fault> {
+///         ctx.forward(r)
+///     }
+/// }
+/// let amounts = StreamsBuilder::new().stream("amounts", Consumed::with(utf8(), utf8()));
+/// amounts.process(|| Same, &[]);
+/// ```
+pub struct ProcessorOfOtherTypes;

@@ -5,6 +5,8 @@ mod crashes;
 mod answers;
 mod records;
 mod setup;
+mod zombies;
+mod rebalances;
 
 use std::{
     sync::{

@@ -81,22 +81,24 @@ impl GroupConsumer for KafkaConsumer {
 
     fn poll(&mut self) -> Result<Option<ConsumerEvent>, BrokerError> {
         for _ in 0..IGNORED_EVENTS_MAX {
-            let event = match self.events.event(Duration::ZERO) {
-                None => return Ok(None),
-                Some(Event::Assigned(partitions)) => ConsumerEvent::Assigned(partitions),
-                Some(Event::Revoked) => ConsumerEvent::Revoked {
+            let Some(event) = self.events.event(Duration::ZERO) else {
+                return Ok(None);
+            };
+            // There may be more, and a queue that is not empty does not ring.
+            self.wake.ring();
+            let event = match event {
+                Event::Assigned(partitions) => ConsumerEvent::Assigned(partitions),
+                Event::Revoked => ConsumerEvent::Revoked {
                     lost: self.client.assignment_lost(),
                 },
-                Some(Event::Failed(failure)) => match judge(failure) {
+                Event::Failed(failure) => match judge(failure) {
                     Some(error) => return Err(error),
                     None => continue,
                 },
-                Some(Event::Undelivered(..) | Event::Other) => continue,
+                Event::Undelivered(..) | Event::Other => continue,
             };
             return Ok(Some(event));
         }
-        // There may be more, and a queue that is not empty does not ring.
-        self.wake.ring();
         Ok(None)
     }
 

@@ -13,8 +13,9 @@
 //! - All unsafe code is in `native`.
 //! - No callback runs code of ours but a bell and a log line: everything else is an event that
 //!   the worker takes when it wants to.
-//! - Every wait is bounded by the caller's timeout, except closing a consumer, which is bounded by
-//!   a constant.
+//! - Every wait is bounded by the caller's timeout, with two exceptions: closing a consumer has a
+//!   constant of its own, and librdkafka gives the request that adds offsets to a transaction the
+//!   time of its sockets, `socket.timeout.ms`, whatever it was asked for.
 
 mod failure;
 mod logs;
@@ -35,6 +36,10 @@ mod group_tests;
 mod reading_tests;
 #[cfg(test)]
 mod topic_tests;
+#[cfg(test)]
+mod outage_tests;
+#[cfg(test)]
+mod measurements;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -39,10 +39,10 @@ use crate::record::{Headers, Offset, TopicPartition};
 use crate::time::Timestamp;
 
 /// Messages taken out of a queue in one call.
-const BATCH_MESSAGES_MAX: usize = 1024;
+const BATCH_MESSAGES_MAX: usize = 256;
 
 /// Calls made to empty a queue: enough for any prefetch, and an end if it is refilled meanwhile.
-const DISCARD_CALLS_MAX: usize = 1024;
+const DISCARD_CALLS_MAX: usize = 4096;
 
 /// How often, and how long each time, a closing consumer is served: six seconds, a little more
 /// than librdkafka gives a LeaveGroup request.
@@ -266,15 +266,14 @@ impl Client {
         } as c_int)?;
         // SAFETY: the call succeeded: the arrays are as long as their counts, and live until the
         // metadata is destroyed, once, after the last look.
-        let answer = unsafe {
+        unsafe {
             let answer = match topics_of(&*metadata) {
                 [found] => leaders(found),
                 _ => Ok(None),
             };
             sys::rd_kafka_metadata_destroy(metadata);
             answer
-        };
-        answer
+        }
     }
 
     pub(super) fn topic(&self, name: &str) -> Result<Topic, Failure> {
@@ -692,6 +691,14 @@ unsafe fn read_event(event: *mut sys::rd_kafka_event_t) -> Event {
                 Event::Failed(failure)
             }
             sys::RD_KAFKA_EVENT_DR => first_undelivered(event),
+            // The group's queue would be read past its partition, out of order: stop.
+            sys::RD_KAFKA_EVENT_FETCH => Event::Failed(Failure {
+                severity: Severity::Fatal,
+                ..Failure::plain(
+                    Code::Inconsistent,
+                    "a record bypassed its partition's queue",
+                )
+            }),
             _ => Event::Other,
         }
     }

@@ -3,7 +3,8 @@
 //! ```text
 //!   send ──> librdkafka's queue ──> broker        only failures are reported back
 //!   flush ─> waits on a counter, in slices: a failed record counts until its report was polled
-//!   commit | abort ─> resumable; the same holds for the records that they wait for
+//!   commit | abort ─> one call of librdkafka each: one that was resumed can meet its own late
+//!                     answer, which librdkafka then takes for the answer to the next call
 //! ```
 //!
 //! # Invariants
@@ -27,18 +28,21 @@ use crate::record::TopicPartition;
 /// How long a wait goes on without looking for reports of failed records.
 const FLUSH_SLICE: Duration = Duration::from_millis(10);
 
-/// As above for an abort, where every purged record has such a report.
-const ABORT_SLICE: Duration = Duration::from_millis(2);
-
 /// A producer of one transactional id.
 #[derive(Debug)]
 pub(crate) struct KafkaProducer {
     // Field order: topics and queue go before the client.
-    topics: Vec<Option<Topic>>,
+    topics: Vec<Option<Destination>>,
     events: Queue,
     client: Client,
     /// The first record of the transaction that was not delivered.
     undelivered: Option<BrokerError>,
+}
+
+#[derive(Debug)]
+struct Destination {
+    name: Box<str>,
+    topic: Topic,
 }
 
 impl KafkaProducer {
@@ -72,35 +76,6 @@ impl KafkaProducer {
         }
     }
 
-    /// Makes a resumable call until it is done, serving reports in between.
-    fn resume(
-        &mut self,
-        timeout: Duration,
-        slice: Duration,
-        call: impl Fn(&Client, Duration) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut left = timeout;
-        loop {
-            self.serve();
-            // With nothing outstanding there is nothing to serve: the rest is the broker's answer.
-            let waits_for_records = self.client.outstanding() > 0;
-            let now = if waits_for_records {
-                left.min(slice)
-            } else {
-                left
-            };
-            let outcome = call(&self.client, now);
-            left = left.saturating_sub(now);
-            match outcome {
-                Err(failure) if failure.severity == Severity::Retriable && !left.is_zero() => {}
-                outcome => {
-                    self.serve();
-                    return outcome;
-                }
-            }
-        }
-    }
-
     /// The answer to a transactional call; a producer that was fenced before says so again.
     fn judge(&self, failure: Failure, tried: &str) -> BrokerError {
         match self.client.fatal() {
@@ -109,8 +84,12 @@ impl KafkaProducer {
         }
     }
 
-    fn refused_record(&self, failure: Failure, record: &OutgoingRecord<'_>) -> BrokerError {
-        let topic = format!("topic {}", record.topic.0);
+    fn refused_record(
+        &self,
+        failure: Failure,
+        topic: &str,
+        record: &OutgoingRecord<'_>,
+    ) -> BrokerError {
         match failure.code {
             Code::QueueFull => failure.with(Verdict::QueueFull, "queueing a record"),
             Code::MessageSizeTooLarge => {
@@ -118,7 +97,7 @@ impl KafkaProducer {
                 let size = size + record.headers.size_bytes();
                 failure.with(
                     Verdict::Refused,
-                    &format!("a record of {size} bytes for {topic}"),
+                    &format!("a record of {size} bytes for topic {topic}"),
                 )
             }
             // The transaction failed while it was filled: a record was refused, a group moved on.
@@ -129,10 +108,10 @@ impl KafkaProducer {
                 let partition = record.partition;
                 failure.with(
                     Verdict::Refused,
-                    &format!("a record for {topic}, partition {partition:?}"),
+                    &format!("a record for topic {topic}, partition {partition:?}"),
                 )
             }
-            _ => self.judge(failure, &format!("a record for {topic}")),
+            _ => self.judge(failure, &format!("a record for topic {topic}")),
         }
     }
 }
@@ -141,7 +120,8 @@ impl Producer for KafkaProducer {
     type Group = Membership;
 
     fn init_transactions(&mut self, timeout: Duration) -> Result<(), BrokerError> {
-        let outcome = self.resume(timeout, timeout, Client::init_transactions);
+        self.serve();
+        let outcome = self.client.init_transactions(timeout);
         outcome.map_err(|failure| self.judge(failure, "initialising transactions"))
     }
 
@@ -154,21 +134,24 @@ impl Producer for KafkaProducer {
 
     fn register(&mut self, index: u32, topic: &str) -> Result<(), BrokerError> {
         let resolved = self.client.topic(topic);
-        let resolved = resolved.map_err(|f| f.ordinary(&format!("resolving topic {topic}")))?;
+        let destination = Destination {
+            name: topic.into(),
+            topic: resolved.map_err(|f| f.ordinary(&format!("resolving topic {topic}")))?,
+        };
         let index = usize::try_from(index).expect("indexes fit into memory");
         if self.topics.len() <= index {
             self.topics.resize_with(index + 1, || None);
         }
-        self.topics[index] = Some(resolved);
+        self.topics[index] = Some(destination);
         Ok(())
     }
 
     fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<(), BrokerError> {
-        let topic = usize::try_from(record.topic.0).ok();
-        let topic = topic.and_then(|index| self.topics.get(index)?.as_ref());
-        let topic = topic.expect("a topic is registered before records are sent to it");
-        let outcome = topic.produce(record);
-        outcome.map_err(|failure| self.refused_record(failure, record))
+        let index = usize::try_from(record.topic.0).expect("indexes fit into memory");
+        let destination = self.topics.get(index).and_then(Option::as_ref);
+        let destination = destination.expect("a topic is registered before records are sent");
+        let outcome = destination.topic.produce(record);
+        outcome.map_err(|failure| self.refused_record(failure, &destination.name, record))
     }
 
     fn send_offsets(
@@ -207,12 +190,18 @@ impl Producer for KafkaProducer {
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), BrokerError> {
-        let outcome = self.resume(timeout, FLUSH_SLICE, Client::commit_transaction);
+        // A record that failed counts as outstanding until its report was served.
+        self.serve();
+        let outcome = self.client.commit_transaction(timeout);
         outcome.map_err(|failure| self.judge(failure, "committing"))
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), BrokerError> {
-        let outcome = self.resume(timeout, ABORT_SLICE, Client::abort_transaction);
+        // Purging would leave a report for each record, which the call below waits for and cannot
+        // serve: what is on its way is delivered first, and then aborted with the rest.
+        let delivered = self.flush(timeout / 2)?;
+        let left = if delivered { timeout } else { timeout / 2 };
+        let outcome = self.client.abort_transaction(left);
         outcome.map_err(|failure| self.judge(failure, "aborting"))
     }
 

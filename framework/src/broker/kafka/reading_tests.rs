@@ -107,10 +107,6 @@ fn a_record_wakes_the_sleeper_within_milliseconds() {
         latencies.push(clock.elapsed());
     }
     latencies.sort_unstable();
-    println!(
-        "commit to fetch: median {:?}, worst {:?}",
-        latencies[10], latencies[19]
-    );
     assert!(latencies[10] < Duration::from_millis(20), "{latencies:?}");
 }
 
@@ -227,45 +223,4 @@ fn a_changelog_that_is_empty_ends_at_its_start() {
     reader.assign(&[]).unwrap();
     let read = reader.read(QUIET, 10, &mut |chunk| panic!("{chunk:?}"));
     assert_eq!(read.unwrap(), 0);
-}
-
-/// Not a test but a measurement: `cargo test --release -- --ignored --nocapture large_volume`.
-#[test]
-#[ignore = "a measurement"]
-fn large_volume() {
-    const RECORDS: usize = 1_000_000;
-    let world = World::new("volume");
-    let topic = world.topic(4);
-    let mut producer = world.producer("0", &[&topic]);
-    let value = "x".repeat(54); // twice: key and value
-    let ((), sending) = timed(|| {
-        for batch in 0..10 {
-            producer.begin().unwrap();
-            for number in 0..RECORDS / 10 {
-                let partition = i32::try_from((batch + number) % 4).unwrap();
-                while send(&mut producer, partition, &value).is_err() {
-                    producer.flush(Duration::from_millis(1)).unwrap();
-                }
-            }
-            commit(&mut producer).unwrap();
-        }
-    });
-    let (mut consumer, partitions) = world.sole_member(&[topic]);
-    let mut queue = RecordQueue::default();
-    let (records, reading) = timed(|| {
-        let mut records = 0;
-        eventually("all of them", || {
-            for index in 0..partitions.len() {
-                records += consumer.fetch(index, 10_000, &mut queue).unwrap();
-                queue.clear();
-            }
-            (records == RECORDS).then_some(records)
-        })
-    });
-    let rate = |time: Duration| RECORDS as f64 / time.as_secs_f64() / 1000.0;
-    println!(
-        "{records} records: sent {:.0}k/s, read {:.0}k/s",
-        rate(sending),
-        rate(reading)
-    );
 }

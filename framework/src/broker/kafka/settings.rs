@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-/// The users' settings of each kind of client, by librdkafka's names.
-#[derive(Debug, Clone, Default)]
+/// The users' settings of each kind of client, by librdkafka's names. Not to be printed: there
+/// are passwords among them.
+#[derive(Clone, Default)]
 pub(crate) struct ClientProperties {
     pub(crate) consumer: BTreeMap<String, String>,
     pub(crate) producer: BTreeMap<String, String>,
@@ -92,6 +93,11 @@ impl ClientProperties {
     pub(super) fn transactional(&self, transactional_id: &str) -> ClientConfig {
         let mut config = layers(&self.producer, &[ANY, PRODUCER], &[PRODUCER_BOUND]);
         config.set("transactional.id", transactional_id);
+        if config.get("socket.timeout.ms").is_none() {
+            let transaction = config.get("transaction.timeout.ms").map(str::parse);
+            let timeout_ms = socket_timeout_ms(transaction.and_then(Result::ok));
+            config.set("socket.timeout.ms", timeout_ms.to_string());
+        }
         named(&mut config, transactional_id, "producer");
         config
     }
@@ -130,6 +136,15 @@ impl ClientProperties {
         named(&mut config, "admin", "client");
         config
     }
+}
+
+/// How long a producer may sit in one request to a broker that hangs: a good part of the default of
+/// a minute is lost for the group. librdkafka wants less than the transaction may last.
+fn socket_timeout_ms(transaction_timeout_ms: Option<u64>) -> u64 {
+    let transaction_timeout_ms = transaction_timeout_ms.unwrap_or(60_000);
+    transaction_timeout_ms
+        .saturating_sub(100)
+        .clamp(900, 10_000)
 }
 
 /// Later layers win.

@@ -259,7 +259,7 @@ fn a_record_that_the_client_refuses_says_its_size_and_the_setting() {
     assert_eq!(refused.verdict, Verdict::Refused);
     let message = refused.to_string();
     assert!(
-        message.contains("10000 bytes") && message.contains("message.max.bytes"),
+        message.contains("10000 bytes for topic topic-") && message.contains("message.max.bytes"),
         "{message}"
     );
 }

@@ -11,6 +11,7 @@ use onceflow_framework::topology::Produced;
 
 use crate::Data;
 use crate::graph::{Graph, NodeId};
+use crate::names::Named;
 use crate::null::OrNull;
 use crate::repartition::{RepartitionNames, add_repartition};
 use crate::stream::KStream;
@@ -137,9 +138,9 @@ where
 
     /// Names the node of the operator that follows, as [`KStream::named`].
     #[must_use = "the name is for the operator that follows"]
-    pub fn named(&self, name: impl Into<String>) -> Self {
+    pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
-        named.next_name = Some(Arc::from(name.into()));
+        named.next_name = Some(name.into().into_name());
         named
     }
 

@@ -66,6 +66,7 @@ pub mod prelude;
 pub use builder::{StreamsBuilder, Topics};
 pub use grouped::{Grouped, KGroupedStream};
 pub use materialized::Materialized;
+pub use names::Named;
 pub use null::OrNull;
 pub use repartition::Repartitioned;
 pub use stateless::BranchedKStream;

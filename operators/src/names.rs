@@ -20,6 +20,39 @@ const INDEX_DIGITS: usize = 10;
 /// Longest name that Kafka Streams accepts: it may become part of a topic's name.
 const NAME_CHARS_MAX: usize = 249;
 
+/// A name for the node of the operator that follows: Kafka Streams' `Named`.
+///
+/// Every `named` takes one, and a string is one too.
+///
+/// ```
+/// use onceflow::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let amounts = builder.stream("amounts", Consumed::with(utf8(), i64()));
+/// let large = amounts.named(Named::new("large")).filter(|_, cents| *cents > 100_000);
+/// assert_eq!(large.name(), "large");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named(Arc<str>);
+
+impl Named {
+    /// A name: ASCII letters, digits, `.`, `_` and `-`, at most 249. Any other is reported when
+    /// the topology is built.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Named(Arc::from(name.as_ref()))
+    }
+
+    pub(crate) fn into_name(self) -> Arc<str> {
+        self.0
+    }
+}
+
+impl<N: AsRef<str>> From<N> for Named {
+    fn from(name: N) -> Self {
+        Named::new(name)
+    }
+}
+
 /// The counter.
 #[derive(Debug, Default)]
 pub(crate) struct Names {

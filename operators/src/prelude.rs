@@ -10,7 +10,7 @@
 //! ```
 
 pub use crate::{
-    Data, Grouped, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, OrNull,
+    Data, Grouped, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Named, OrNull,
     Repartitioned, StreamsBuilder,
 };
 pub use onceflow_framework::processor::{

@@ -10,6 +10,7 @@ use onceflow_framework::{Fault, Record};
 use crate::Data;
 use crate::graph::{Graph, NodeId};
 use crate::lowering::Lowering;
+use crate::names::Named;
 
 /// A stream of records with keys `K` and values `V`: each record stands for itself.
 ///
@@ -63,9 +64,9 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// The names of an application's nodes are its own, so two operators after one `named` are
     /// an error when the topology is built.
     #[must_use = "the name is for the operator that follows"]
-    pub fn named(&self, name: impl Into<String>) -> Self {
+    pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
-        named.next_name = Some(Arc::from(name.into()));
+        named.next_name = Some(name.into().into_name());
         named
     }
 

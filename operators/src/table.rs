@@ -20,6 +20,7 @@ use crate::Data;
 use crate::graph::{Graph, NodeId};
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
+use crate::names::Named;
 
 /// A table with keys `K` and values `V`: each record replaces, or deletes, the row of its key.
 ///
@@ -65,9 +66,9 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
     #[must_use = "the name is for the operator that follows"]
-    pub fn named(&self, name: impl Into<String>) -> Self {
+    pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
-        named.next_name = Some(Arc::from(name.into()));
+        named.next_name = Some(name.into().into_name());
         named
     }
 

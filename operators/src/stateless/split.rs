@@ -9,6 +9,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
+use crate::names::Named;
 use crate::stream::{KStream, Key, Step};
 
 /// The name of a branch, and what it accepts; the default branch accepts everything.
@@ -21,7 +22,7 @@ type Accepts<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
 pub struct BranchedKStream<K, V> {
     splitter: KStream<K, V>,
     branches: Rc<RefCell<Vec<Branch<K, V>>>>,
-    next_name: Option<String>,
+    next_name: Option<Arc<str>>,
 }
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -82,8 +83,8 @@ impl<K: Data, V: Data> KStream<K, V> {
 
 impl<K: Data, V: Data> BranchedKStream<K, V> {
     /// Names the branch that follows, within the name of the split (`Branched.as` in Java).
-    pub fn named(&mut self, name: impl Into<String>) -> &mut Self {
-        self.next_name = Some(name.into());
+    pub fn named(&mut self, name: impl Into<Named>) -> &mut Self {
+        self.next_name = Some(name.into().into_name());
         self
     }
 
@@ -102,7 +103,8 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     }
 
     fn add(&mut self, number: usize, accepts: Accepts<K, V>) -> KStream<K, V> {
-        let own = self.next_name.take().unwrap_or_else(|| number.to_string());
+        let own = self.next_name.take();
+        let own = own.unwrap_or_else(|| Arc::from(number.to_string()));
         let name = format!("{}{own}", self.splitter.name);
         self.branches
             .borrow_mut()

@@ -14,6 +14,7 @@ use crate::change::ChangeSerde;
 use crate::graph::{Graph, NodeId};
 use crate::grouped::Grouped;
 use crate::materialized::Materialized;
+use crate::names::Named;
 use crate::names::{SINK, SOURCE, TABLE_AGGREGATE};
 use crate::repartition::add_source_of;
 use crate::table::{KTable, Keeping, TableStore, lower_table};
@@ -54,9 +55,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
 
     /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
     #[must_use = "the name is for the operator that follows"]
-    pub fn named(&self, name: impl Into<String>) -> Self {
+    pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
-        named.next_name = Some(Arc::from(name.into()));
+        named.next_name = Some(name.into().into_name());
         named
     }
 

@@ -66,23 +66,19 @@ fn edges(
     results: &mut Results,
     say: impl Fn(&str),
 ) -> Result<(), Failure> {
+    if plan.latency_rate > 0 {
+        // A broker that has never served small transactions is slow by seconds, for whoever is first.
+        say("warming the broker up for small transactions");
+        let first = task(Contender::Handwritten, 10);
+        latency::measure(plan, &first, place)?;
+    }
     for &contender in &plan.contenders {
         if contender == Contender::KafkaStreamsDefault && plan.contenders.len() > 1 {
             continue;
         }
-        let task = Task {
-            contender,
-            workload: Workload::Map,
-            guarantee: Guarantee::ExactlyOnce,
-            threads: 1,
-            commit_interval_ms: plan.commit_interval_ms,
-        };
+        let usual = task(contender, plan.commit_interval_ms);
         if plan.latency_rate > 0 {
-            let short = Task {
-                commit_interval_ms: 10,
-                ..task.clone()
-            };
-            for task in [&task, &short] {
+            for task in [&usual, &task(contender, 10)] {
                 let latency = latency::measure(plan, task, place)?;
                 let (p50, p99) = (latency.p50_ms, latency.p99_ms);
                 let interval = task.commit_interval_ms;
@@ -93,7 +89,7 @@ fn edges(
             }
         }
         if plan.idle_seconds > 0 {
-            let idle = idle::measure(plan, &task, place)?;
+            let idle = idle::measure(plan, &usual, place)?;
             say(&format!(
                 "idle {contender}: {} MiB, {:.4} processors",
                 idle.rss_bytes >> 20,
@@ -103,6 +99,17 @@ fn edges(
         }
     }
     Ok(())
+}
+
+/// `map` is the workload whose output still tells when a record was made.
+fn task(contender: Contender, commit_interval_ms: u64) -> Task {
+    Task {
+        contender,
+        workload: Workload::Map,
+        guarantee: Guarantee::ExactlyOnce,
+        threads: 1,
+        commit_interval_ms,
+    }
 }
 
 fn write(plan: &Plan, results: &Results) -> Result<(), Failure> {

@@ -147,6 +147,7 @@ fn what_the_principal_may_not_do_is_refused_with_what_to_grant() {
         .unwrap();
     let refused = eventually("a refusal", || consumer.poll().err());
     assert_eq!(refused.verdict, Verdict::Refused, "{refused}");
+    drop(consumer);
     deny.remove(denied);
 
     deny.on(ApiKey::Fetch)

@@ -13,6 +13,7 @@
 //! - Time is counted in slices asked for, so a call never takes longer than it was given.
 //! - Dropping the producer sends nothing: an open transaction is aborted by its successor.
 
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -28,6 +29,9 @@ use crate::record::TopicPartition;
 /// How long a wait goes on without looking for reports of failed records.
 const FLUSH_SLICE: Duration = Duration::from_millis(10);
 
+/// How long beyond its timeout librdkafka may take to add offsets to a transaction.
+const OFFSETS_GRACE: Duration = Duration::from_secs(5);
+
 /// A producer of one transactional id.
 #[derive(Debug)]
 pub(crate) struct KafkaProducer {
@@ -37,6 +41,8 @@ pub(crate) struct KafkaProducer {
     client: Client,
     /// The first record of the transaction that was not delivered.
     undelivered: Option<BrokerError>,
+    /// A call has not returned in time: no other can be made any more.
+    stuck: bool,
 }
 
 #[derive(Debug)]
@@ -52,6 +58,7 @@ impl KafkaProducer {
             events: client.events(Role::Producer),
             client,
             undelivered: None,
+            stuck: false,
         }
     }
 
@@ -169,8 +176,16 @@ impl Producer for KafkaProducer {
                 element.set_metadata(&committed.metadata);
             }
         }
-        let outcome = self.client.send_offsets(&list, group, timeout);
-        outcome.map_err(|failure| self.judge(failure, "adding offsets to the transaction"))
+        let (client, group) = (self.client.clone(), group.clone());
+        let call = move || client.send_offsets(&list, &group, timeout);
+        let tried = "adding offsets to the transaction";
+        match in_time(call, timeout + OFFSETS_GRACE) {
+            Some(outcome) => outcome.map_err(|failure| self.judge(failure, tried)),
+            None => {
+                self.stuck = true;
+                Err(stuck().with(Verdict::Fatal, tried))
+            }
+        }
     }
 
     fn flush(&mut self, slice: Duration) -> Result<bool, BrokerError> {
@@ -197,6 +212,9 @@ impl Producer for KafkaProducer {
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), BrokerError> {
+        if self.stuck {
+            return Err(stuck().with(Verdict::Fatal, "aborting"));
+        }
         // Purging would leave a report for each record, which the call below waits for and cannot
         // serve: what is on its way is delivered first, and then aborted with the rest.
         let delivered = self.flush(timeout / 2)?;
@@ -218,4 +236,33 @@ impl Producer for KafkaProducer {
         self.serve();
         self.undelivered.clone()
     }
+}
+
+fn stuck() -> Failure {
+    Failure::plain(
+        Code::OperationTimedOut,
+        "librdkafka has not returned; the producer is given up",
+    )
+}
+
+/// Makes a call on a thread of its own; none if it does not return in time.
+///
+/// librdkafka waits without end for the group's coordinator once it was told three times, a few
+/// milliseconds apart, that there is none at present (2.12.1, `rdkafka_coord.c`: nobody looks
+/// whether the request can be tried once more). Nothing ends that wait but the process: the thread
+/// keeps its client and is left behind.
+fn in_time<R: Send + 'static>(
+    call: impl FnOnce() -> R + Send + 'static,
+    limit: Duration,
+) -> Option<R> {
+    let (tell, told) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("offsets".to_owned());
+    let spawned = thread.spawn(move || {
+        // Nobody listens any more if it took too long.
+        drop(tell.send(call()));
+    });
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "cannot start a thread");
+    }
+    told.recv_timeout(limit).ok()
 }

@@ -13,7 +13,6 @@ use super::Config;
 use super::bound;
 use super::build::Build;
 use super::librdkafka::{ClientProperty, Scope};
-use crate::broker::kafka::ClientProperties;
 
 /// For whom a setting was made; later ones win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +85,18 @@ impl fmt::Debug for ClientOverrides {
 }
 
 type Properties = BTreeMap<String, String>;
+
+/// The users' settings of each kind of client, by librdkafka's names. Not to be printed: there
+/// are passwords among them.
+#[derive(Clone, Default)]
+pub(crate) struct ClientProperties {
+    pub(crate) consumer: Properties,
+    pub(crate) producer: Properties,
+    pub(crate) restore_consumer: Properties,
+    pub(crate) admin: Properties,
+    /// Whether the name of a worker is its static member id.
+    pub(crate) static_membership: bool,
+}
 
 /// A value as it may be printed.
 pub(super) fn shown<'v>(name: &str, value: &'v str) -> &'v str {

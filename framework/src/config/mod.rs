@@ -73,6 +73,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use builder::ConfigBuilder;
+pub(crate) use clients::ClientProperties;
 
 use clients::ClientOverrides;
 

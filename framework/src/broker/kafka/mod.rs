@@ -50,9 +50,9 @@ use self::changelogs::KafkaChangelogs;
 use self::consumer::KafkaConsumer;
 use self::native::{Client, Membership, Role};
 use self::producer::KafkaProducer;
-pub(crate) use self::settings::ClientProperties;
 use self::topics::Topics;
 use super::{BrokerError, Cluster, NewTopic, Wake};
+use crate::config::ClientProperties;
 use crate::error::{Error, ErrorKind};
 use crate::record::{Offset, TopicPartition};
 

@@ -7,17 +7,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-/// The users' settings of each kind of client, by librdkafka's names. Not to be printed: there
-/// are passwords among them.
-#[derive(Clone, Default)]
-pub(crate) struct ClientProperties {
-    pub(crate) consumer: BTreeMap<String, String>,
-    pub(crate) producer: BTreeMap<String, String>,
-    pub(crate) restore_consumer: BTreeMap<String, String>,
-    pub(crate) admin: BTreeMap<String, String>,
-    /// Whether the name of a worker is its static member id.
-    pub(crate) static_membership: bool,
-}
+use crate::config::ClientProperties;
 
 type Settings = &'static [(&'static str, &'static str)];
 

@@ -48,8 +48,6 @@ pub(crate) enum End {
     Settled,
     /// No transfer was settled for a long time.
     Stalled,
-    /// The user has seen enough.
-    Interrupted,
 }
 
 /// What happened.
@@ -105,18 +103,17 @@ pub(crate) fn run(setup: &Setup, reader: &Reader<'_>, interrupt: &Interrupt) -> 
     };
     let end = drill.until_settled(interrupt);
     drill.progress.end();
-    let end = end?;
     let (took, crashes) = (drill.last_settled, drill.crashes);
-    drill.worker.close(CLOSE_TIMEOUT)?;
-    Ok(Drilled { end, crashes, took })
+    let closed = drill.worker.close(CLOSE_TIMEOUT);
+    let drilled = end.map(|end| Drilled { end, crashes, took })?;
+    closed?;
+    Ok(drilled)
 }
 
 impl Drill<'_> {
     fn until_settled(&mut self, interrupt: &Interrupt) -> Result<End> {
         while !self.settled.is_complete() {
-            if interrupt.requested() {
-                return Ok(End::Interrupted);
-            }
+            interrupt.check()?;
             if self.now() - self.last_settled > STALL_TIMEOUT {
                 return Ok(End::Stalled);
             }
@@ -182,8 +179,7 @@ impl Drill<'_> {
         let Some(status) = self.worker.ended()? else {
             return Ok(());
         };
-        let log = self.setup.log.last_lines();
-        Err(format!("the worker ended by itself ({status})\n{log}").into())
+        Err(format!("the worker ended by itself ({status})").into())
     }
 
     fn crash_if_due(&mut self) -> Result<()> {

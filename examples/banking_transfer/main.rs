@@ -16,6 +16,8 @@
 mod model;
 mod arguments;
 mod worker;
+#[cfg(test)]
+mod worker_tests;
 mod crashes;
 mod setup;
 mod settled;
@@ -29,10 +31,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use onceflow_examples::Result;
 use onceflow_examples::reader::Reader;
-use onceflow_examples::shutdown::Interrupt;
+use onceflow_examples::shutdown::{Interrupt, Interrupted};
 
 use arguments::{Arguments, Role};
-use drill::{Drilled, End};
 use setup::Setup;
 
 /// As a shell reports a program that Ctrl-C ended.
@@ -43,34 +44,46 @@ fn main() -> ExitCode {
     if let Some(Role::Worker(worker)) = &arguments.role {
         return worker::work(worker);
     }
-    run(&arguments).unwrap_or_else(|error| {
-        report::failure(&*error);
+    let ended = Interrupt::notice().and_then(|interrupt| {
+        let setup = Setup::prepare(&arguments)?;
+        Ok(run(&setup, interrupt, arguments.keep_topics))
+    });
+    ended.unwrap_or_else(|error| {
+        report::not_begun(&*error);
         ExitCode::FAILURE
     })
 }
 
-/// The drill, and the audit after it.
-fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let interrupt = Interrupt::notice()?;
-    let setup = Setup::prepare(arguments)?;
-    report::opening(&setup);
-    let reader = Reader::open(&setup.cluster)?;
-    let drilled = drill::run(&setup, &reader, &interrupt)?;
-    let code = match drilled.end {
-        End::Interrupted => ExitCode::from(INTERRUPTED),
-        End::Settled | End::Stalled if audited(&setup, &reader, &drilled)? => ExitCode::SUCCESS,
-        // The evidence stays where it is.
-        End::Settled | End::Stalled => return Ok(ExitCode::FAILURE),
+/// The drill, the audit after it, and what is left behind.
+fn run(setup: &Setup, interrupt: Interrupt, keep_topics: bool) -> ExitCode {
+    report::opening(setup);
+    let (code, keep_evidence) = match drill_and_audit(setup, interrupt) {
+        Ok(true) => (ExitCode::SUCCESS, false),
+        Ok(false) => (ExitCode::FAILURE, true),
+        Err(error) if error.is::<Interrupted>() => {
+            report::interrupted();
+            (ExitCode::from(INTERRUPTED), false)
+        }
+        Err(error) => {
+            report::broken_off(setup, &*error);
+            (ExitCode::FAILURE, true)
+        }
     };
-    setup.clear(arguments.keep_topics)?;
-    Ok(code)
+    if keep_evidence {
+        report::evidence(setup);
+    } else if let Err(error) = setup.clear(keep_topics) {
+        report::not_cleared(&*error);
+    }
+    code
 }
 
-/// Reads everything back and judges it; answers whether the audit passed.
-fn audited(setup: &Setup, reader: &Reader<'_>, drilled: &Drilled) -> Result<bool> {
-    let history = history::read(setup, reader)?;
-    let hidden = history::count_hidden(setup, reader)?;
+/// Answers whether the audit passed.
+fn drill_and_audit(setup: &Setup, interrupt: Interrupt) -> Result<bool> {
+    let reader = Reader::open(&setup.cluster, interrupt.clone())?;
+    let drilled = drill::run(setup, &reader, &interrupt)?;
+    let history = history::read(setup, &reader)?;
+    let hidden = history::count_hidden(setup, &reader)?;
     let audit = audit::audit(&setup.transfers, &setup.account_names(), &history);
-    report::closing(drilled, &history, &hidden, &audit);
-    Ok(report::verdict(setup, drilled, &audit))
+    report::closing(&drilled, &history, &hidden, &audit);
+    Ok(report::verdict(setup, &drilled, &audit))
 }

@@ -1,10 +1,11 @@
-//! What a person reads: what is about to happen, and how it went.
+//! What a person reads: what is about to happen, how it went, and what to do if it went wrong.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "reporting is what this module is for"
 )]
 
+use std::error::Error;
 use std::time::Duration;
 
 use onceflow_examples::text::{Style, count, seconds, styled};
@@ -17,167 +18,153 @@ use crate::setup::Setup;
 
 /// What is about to happen.
 pub(crate) fn opening(setup: &Setup) {
-    let broker = if setup.cluster.is_embedded() {
-        "embedded broker"
-    } else {
-        "Kafka"
+    let broker = match setup.cluster.is_embedded() {
+        true => "embedded in this process",
+        false => "Kafka",
     };
     let servers = setup.cluster.bootstrap_servers();
     let (transfers, accounts) = (count(setup.transfers.len()), count(setup.accounts));
     let (threads, partitions) = (setup.worker.threads, setup.partitions);
-    println!(
-        "{}",
-        styled("Banking transfer: exactly once, under kill -9", Style::Bold)
-    );
-    println!();
-    row(
-        "broker",
-        &format!("{broker} at {servers}, {partitions} partitions a topic"),
-    );
-    row(
-        "bank",
-        &format!("{accounts} accounts with {} each", count(OPENING_BALANCE)),
-    );
-    row(
-        "work",
-        &format!("{transfers} transfers, by one worker process of {threads} threads"),
-    );
-    row(
-        "crashes",
-        &format!("{} times kill -9, then a new worker", setup.crashes.len()),
-    );
-    row("seed", &format!("{}", setup.seed));
+    let (balance, crashes) = (count(OPENING_BALANCE), setup.crashes.len());
+    heading("Banking transfer: exactly once, under kill -9");
+    println!("  broker     {broker}, at {servers}");
+    println!("  bank       {accounts} accounts with {balance} each");
+    println!("  transfers  {transfers}, at random, over {partitions} partitions");
+    println!("  worker     one process of {threads} threads, killed {crashes} times");
+    println!("  seed       {}", setup.seed);
     println!();
 }
 
 /// How it went.
 pub(crate) fn closing(drilled: &Drilled, history: &History, hidden: &[Hidden], audit: &Audit) {
-    println!("{}", styled("What happened", Style::Bold));
-    println!();
     let (applied, refused) = (history.applied.len(), history.refused.len());
-    amount("transfers settled", applied + refused, "");
-    amount("  applied", applied, "debited here, credited there");
-    amount("  refused", refused, "the balance was too low");
-    let crashes = drilled.crashes.len();
+    let settled = applied + refused;
+    let aborted: u64 = hidden.iter().map(Hidden::count).sum();
     let open = drilled
         .crashes
         .iter()
-        .filter(|crash| crash.open_partitions > 0)
-        .count();
-    amount(
-        "crashes",
-        crashes,
-        &format!("kill -9; {open} of them inside a transaction"),
-    );
-    let aborted: u64 = hidden.iter().map(Hidden::count).sum();
-    amount(
+        .filter(|crash| crash.open_partitions > 0);
+    let crashes = format!("kill -9; {} of them inside a transaction", open.count());
+    let rate = 1_000 * settled as u128 / drilled.took.as_millis().max(1);
+    let rate = format!("{} transfers a second, crashes included", count(rate));
+    heading("What happened");
+    row("transfers settled", count(settled), "");
+    row("  applied", count(applied), "debited here, credited there");
+    row("  refused", count(refused), "the balance was too low");
+    row("crashes", count(drilled.crashes.len()), &crashes);
+    recovery(drilled);
+    row(
         "aborted records",
-        aborted,
-        "written by crashed workers, never seen by read_committed",
+        count(aborted),
+        "of crashed workers; no read_committed reader saw them",
     );
     for topic in hidden.iter().filter(|topic| topic.count() > 0) {
-        amount("", topic.count(), &format!("in {}", topic.topic));
+        row("", count(topic.count()), &format!("in {}", topic.topic));
     }
-    amount("money before", audit.money_before, "");
-    amount("money after", audit.money_after, "");
-    timing(drilled, applied + refused);
+    row("money before", count(audit.money_before), "");
+    row("money after", count(audit.money_after), "");
+    row("time", seconds(drilled.took), &rate);
     println!();
-    println!(
-        "{}",
-        styled("Audit of the whole history, read_committed", Style::Bold)
-    );
-    println!();
+    heading("Audit of everything that was committed");
     audit.findings.iter().for_each(finding);
     println!();
 }
 
-fn timing(drilled: &Drilled, settled: usize) {
-    let took = drilled.took;
-    let rate = settled as f64 / took.as_secs_f64().max(0.001);
-    println!(
-        "  {:<20} {:>12}   {rate:.0} transfers a second, crashes included",
-        "time",
-        seconds(took)
-    );
-    let recoveries: Vec<Duration> = drilled
-        .crashes
-        .iter()
-        .filter_map(|crash| crash.recovery)
-        .collect();
-    let Some(longest) = recoveries.iter().max() else {
+fn recovery(drilled: &Drilled) {
+    let recoveries = drilled.crashes.iter().filter_map(|crash| crash.recovery);
+    let recoveries: Vec<Duration> = recoveries.collect();
+    let (Some(longest), Ok(number)) = (recoveries.iter().max(), u32::try_from(recoveries.len()))
+    else {
         return;
     };
-    let mean = recoveries.iter().sum::<Duration>() / u32::try_from(recoveries.len()).unwrap_or(1);
-    let (mean, longest) = (seconds(mean), seconds(*longest));
-    println!(
-        "  {:<20} {mean:>12}   from a restart to settled transfers, {longest} at most",
-        "recovery"
+    let mean = recoveries.iter().sum::<Duration>() / number;
+    let remark = format!(
+        "until a new worker settled transfers; {} at most",
+        seconds(*longest)
     );
+    row("recovery", seconds(mean), &remark);
 }
 
 fn finding(finding: &Finding) {
-    let mark = if finding.holds() {
-        styled("ok  ", Style::Green)
-    } else {
-        styled("FAIL", Style::Red)
+    let mark = match finding.holds() {
+        true => styled("ok  ", Style::Green),
+        false => styled("FAIL", Style::Red),
     };
-    println!("  {mark}  {:<66} {:>22}", finding.claim, finding.extent);
+    println!("  {mark}  {:<65} {:>20}", finding.claim, finding.extent);
     for example in &finding.examples {
         println!("          {example}");
     }
-    let more = finding.violations - finding.examples.len() as u64;
-    if more > 0 {
-        println!("          and {} more", count(more));
+    match finding.violations - finding.examples.len() as u64 {
+        0 => {}
+        more => println!("          and {} more", count(more)),
     }
 }
 
-/// The last line, and what to do.
+/// The last line, and what to do; answers whether all is well.
 pub(crate) fn verdict(setup: &Setup, drilled: &Drilled, audit: &Audit) -> bool {
     let stalled = drilled.end == End::Stalled;
-    if stalled {
-        println!("The drill was given up: for a minute no transfer was settled.");
-    }
     if audit.passed() && !stalled {
-        let passed = styled("PASSED", Style::Green);
-        println!("{passed}: every transfer took effect exactly once.");
+        println!(
+            "{}: every transfer took effect exactly once.",
+            styled("PASSED", Style::Green)
+        );
         return true;
     }
-    println!(
-        "{}: exactly-once is broken; this is a bug, please report it.",
-        styled("FAILED", Style::Red)
-    );
+    let failed = styled("FAILED", Style::Red);
+    if stalled {
+        println!("{failed}: the drill was given up, for a minute no transfer was settled.");
+    } else {
+        println!("{failed}: exactly-once is broken, which is a bug in onceflow: please report it.");
+    }
     println!(
         "  Repeat it with --seed {} and the same other arguments.",
         setup.seed
     );
-    evidence(setup);
     false
 }
 
 /// Where to look.
-fn evidence(setup: &Setup) {
+pub(crate) fn evidence(setup: &Setup) {
     if let Some(log) = setup.log.file() {
-        println!("  The workers' log is in {}.", log.display());
+        eprintln!("  The workers' log is in {}.", log.display());
     }
     if !setup.cluster.is_embedded() {
-        println!(
-            "  The topics are kept: {}",
-            setup.written_topics().join(", ")
-        );
+        eprintln!("  The topics are kept: {}.", setup.all_topics().join(", "));
     }
 }
 
 /// It could not be brought to its end.
-pub(crate) fn failure(error: &(dyn std::error::Error + Send + Sync)) {
+pub(crate) fn broken_off(setup: &Setup, error: &dyn Error) {
     eprintln!("{}: {error}", styled("FAILED", Style::Red));
+    let log = setup.log.last_lines();
+    if !log.is_empty() {
+        eprintln!("  The worker said last:");
+        log.lines().for_each(|line| eprintln!("    {line}"));
+    }
 }
 
-fn row(name: &str, text: &str) {
-    println!("  {name:<8} {text}");
+/// The user has seen enough.
+pub(crate) fn interrupted() {
+    eprintln!("interrupted: the worker is stopped, nothing was audited");
 }
 
-fn amount(name: &str, number: impl std::fmt::Display, remark: &str) {
-    let number = count(number);
-    let line = format!("  {name:<20} {number:>12}   {remark}");
-    println!("{}", line.trim_end());
+/// It could not begin.
+pub(crate) fn not_begun(error: &dyn Error) {
+    eprintln!("error: {error}");
+}
+
+/// It is over, but something was left behind.
+pub(crate) fn not_cleared(error: &dyn Error) {
+    eprintln!("warning: the topics of this run could not be deleted: {error}");
+}
+
+fn heading(text: &str) {
+    println!("{}\n", styled(text, Style::Bold));
+}
+
+fn row(name: &str, measure: String, remark: &str) {
+    println!(
+        "{}",
+        format!("  {name:<20} {measure:>12}   {remark}").trim_end()
+    );
 }

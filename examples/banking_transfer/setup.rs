@@ -83,6 +83,11 @@ impl Setup {
         [refused, self.credits(), self.changelog(), applied]
     }
 
+    /// The topics of this run.
+    pub(crate) fn all_topics(&self) -> Vec<String> {
+        [&[self.topics.transfers.clone()][..], &self.written_topics()].concat()
+    }
+
     /// The names of all accounts.
     pub(crate) fn account_names(&self) -> Vec<String> {
         (0..self.accounts).map(account).collect()
@@ -97,9 +102,8 @@ impl Setup {
         if keep_topics || self.cluster.is_embedded() {
             return Ok(());
         }
-        let written = self.written_topics();
-        let mut names: Vec<&str> = written.iter().map(String::as_str).collect();
-        names.push(&self.topics.transfers);
+        let names = self.all_topics();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         self.cluster.delete_topics(&names)
     }
 }

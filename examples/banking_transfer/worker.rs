@@ -167,6 +167,3 @@ async fn run(arguments: &WorkerArguments) -> Result<(), Error> {
         () = shutdown::requested() => app.close(Duration::from_secs(10)).await,
     }
 }
-
-#[cfg(test)]
-mod tests;

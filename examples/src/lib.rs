@@ -8,14 +8,14 @@
 
 pub mod clock;
 pub mod random;
+pub mod text;
+pub mod shutdown;
 pub mod cluster;
 pub mod reader;
 pub mod writer;
 pub mod worker;
-pub mod shutdown;
 pub mod logging;
 pub mod progress;
-pub mod text;
 
 /// Whatever went wrong, said in a sentence: an example has nobody to match on kinds.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -24,6 +24,7 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use crate::Result;
 use crate::clock::{Stopwatch, wait_until};
 use crate::cluster::Cluster;
+use crate::shutdown::Interrupt;
 
 /// One wait for the next record.
 const POLL_SLICE: Duration = Duration::from_millis(20);
@@ -110,17 +111,18 @@ impl std::fmt::Debug for Tail {
 /// Reads topics whole, with and without what was aborted.
 pub struct Reader<'c> {
     cluster: &'c Cluster,
+    interrupt: Interrupt,
     committed: BaseConsumer,
     uncommitted: BaseConsumer,
 }
 
 impl<'c> Reader<'c> {
-    /// A reader of the topics of a cluster.
+    /// A reader of the topics of a cluster, that stops where it is on an interrupt.
     ///
     /// # Errors
     ///
     /// When the client library refuses the configuration.
-    pub fn open(cluster: &'c Cluster) -> Result<Self> {
+    pub fn open(cluster: &'c Cluster, interrupt: Interrupt) -> Result<Self> {
         let open = |isolation| {
             let mut config = config(cluster, isolation);
             config.set("enable.partition.eof", "true");
@@ -128,6 +130,7 @@ impl<'c> Reader<'c> {
         };
         Ok(Reader {
             cluster,
+            interrupt,
             committed: open(Isolation::ReadCommitted)?,
             uncommitted: open(Isolation::ReadUncommitted)?,
         })
@@ -138,8 +141,8 @@ impl<'c> Reader<'c> {
     ///
     /// # Errors
     ///
-    /// When a transaction stays open, the topic cannot be read to its end, or `take` refuses a
-    /// record.
+    /// When a transaction stays open, the topic cannot be read to its end, `take` refuses a
+    /// record, or the user does not want to wait.
     pub fn read_all(
         &self,
         topic: &str,
@@ -155,6 +158,7 @@ impl<'c> Reader<'c> {
         let (mut ended, mut records) = (BTreeSet::new(), 0);
         let reading = Stopwatch::start();
         while ended.len() < partitions {
+            self.interrupt.check()?;
             match consumer.poll(POLL_SLICE) {
                 Some(Ok(message)) => {
                     ended.remove(&message.partition());
@@ -196,7 +200,11 @@ impl<'c> Reader<'c> {
     }
 
     fn await_settled(&self, topic: &str) -> Result<()> {
-        if !wait_until(READ_TIMEOUT, || Ok(self.open_partitions(&[topic])? == 0))? {
+        let settled = || {
+            self.interrupt.check()?;
+            Ok(self.open_partitions(&[topic])? == 0)
+        };
+        if !wait_until(READ_TIMEOUT, settled)? {
             return Err(format!("a transaction in {topic} does not end").into());
         }
         Ok(())

@@ -10,6 +10,18 @@ use tokio::sync::oneshot;
 
 use crate::Result;
 
+/// The user has seen enough.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// Notices Ctrl-C, SIGTERM and SIGHUP, for a program that looks now and then.
 #[derive(Debug, Clone)]
 pub struct Interrupt(Arc<AtomicBool>);
@@ -30,10 +42,16 @@ impl Interrupt {
         Ok(Interrupt(requested))
     }
 
-    /// Whether a signal has come.
-    #[must_use]
-    pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Looks whether a signal has come.
+    ///
+    /// # Errors
+    ///
+    /// When one has: `?` then ends what is under way.
+    pub fn check(&self) -> std::result::Result<(), Interrupted> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(Interrupted);
+        }
+        Ok(())
     }
 }
 

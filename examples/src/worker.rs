@@ -131,7 +131,7 @@ impl Worker {
         }
         let status = self.child.wait()?;
         if !status.success() {
-            return Err(format!("the worker closed with {status}").into());
+            return Err(format!("the worker did not close cleanly ({status})").into());
         }
         Ok(())
     }

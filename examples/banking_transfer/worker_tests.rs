@@ -1,6 +1,9 @@
 //! The bank without a broker, a crash wherever one is due.
 
-use super::*;
+use onceflow::prelude::*;
+
+use crate::model::{OPENING_BALANCE, Topics, Transfer};
+use crate::worker::bank;
 
 struct Bank {
     driver: TestDriver,

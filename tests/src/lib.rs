@@ -12,6 +12,7 @@
 //!   wait               conditions under a deadline; no bare sleeps
 //!
 //!   ledger             an application whose every record can be accounted for
+//!     ├─ punctual      another, driven by time, on the same topics
 //!     ├─ worker        it in a process of its own, to be crashed, killed, paused
 //!     └─ program       it in this process, to be observed and tampered with
 //! ```
@@ -45,6 +46,7 @@
 
 pub mod wait;
 pub mod ledger;
+pub mod punctual;
 pub mod worker;
 
 mod error;

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 
 use onceflow_framework::{App, BatchPoint, Config, Error, State, Topology};
 
+use tracing_subscriber::EnvFilter;
+
 use crate::wait::{PATIENCE, eventually};
 
 /// How long an application may take to close.
@@ -48,6 +50,7 @@ impl Program {
     }
 
     fn start_app(app: App) -> Result<Self, Error> {
+        log_if_asked();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -125,5 +128,17 @@ impl fmt::Debug for Program {
         f.debug_struct("Program")
             .field("app", &self.app)
             .finish_non_exhaustive()
+    }
+}
+
+/// Logs to stderr what `RUST_LOG` asks for; silent without it, for tests of one process run side by
+/// side and their lines mix.
+fn log_if_asked() {
+    if let Ok(filter) = EnvFilter::try_from_default_env() {
+        let logging = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        // Another test of this process was first.
+        drop(logging.try_init());
     }
 }

@@ -41,10 +41,32 @@ const SHOW_LOGS: &str = "ONCEFLOW_TEST_LOGS";
 pub struct Orders {
     /// The application's settings, by Kafka's names.
     pub properties: Vec<(String, String)>,
+    /// Which application it runs.
+    pub application: Application,
     /// The topics of its topology.
     pub topics: LedgerTopics,
     /// What it does at which point, if anything.
     pub at: Option<At>,
+}
+
+impl Orders {
+    /// The worker's name in messages: application and instance.
+    fn name(&self) -> String {
+        let named = |wanted: &str| {
+            let mut found = self.properties.iter().filter(|(name, _)| name == wanted);
+            found.next_back().map_or("", |(_, value)| value.as_str())
+        };
+        format!("{}/{}", named("application.id"), named("instance.id"))
+    }
+}
+
+/// The applications that a worker process knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Application {
+    /// [`ledger`](crate::ledger).
+    Ledger,
+    /// [`punctual`](crate::punctual).
+    Punctual,
 }
 
 /// What happens at the `occurrence`-th time, counted from 1, that a point of a batch is reached.
@@ -127,12 +149,28 @@ impl Worker {
     ) -> Self {
         let mut properties = ledger.properties(instance);
         properties.extend(settings);
-        let orders = Orders {
-            properties,
-            topics: ledger.topics.clone(),
-            at,
-        };
-        let orders = serde_json::to_string(&orders).expect("orders are plain data");
+        let topics = ledger.topics.clone();
+        let application = Application::Ledger;
+        Self::obeying(
+            program,
+            &Orders {
+                properties,
+                application,
+                topics,
+                at,
+            },
+        )
+    }
+
+    /// Starts a worker with these orders.
+    ///
+    /// # Panics
+    ///
+    /// When the process cannot be started.
+    #[must_use]
+    pub fn obeying(program: &str, orders: &Orders) -> Self {
+        let name = orders.name();
+        let orders = serde_json::to_string(orders).expect("orders are plain data");
         let mut child = Command::new(Path::new(program))
             .arg(orders)
             .stdin(Stdio::piped())
@@ -145,7 +183,6 @@ impl Worker {
             child.stdout.take().expect("stdout is piped"),
         );
         let log = collect("worker-log", child.stderr.take().expect("stderr is piped"));
-        let name = format!("{}/{instance}", ledger.application);
         Self {
             orders_to: child.stdin.take(),
             child,

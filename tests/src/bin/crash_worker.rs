@@ -16,8 +16,9 @@ use std::{
 use onceflow_framework::{App, BatchPoint, Config, Error};
 use onceflow_tests::{
     ledger::no_hook,
+    punctual,
     wait::spawn,
-    worker::{At, CLOSE_TIMEOUT, Orders, Then},
+    worker::{Application, At, CLOSE_TIMEOUT, Orders, Then},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -50,7 +51,10 @@ fn main() -> ExitCode {
 async fn run(orders: Orders) -> Result<(), Error> {
     let gate = Arc::new(Gate::default());
     let config = Config::from_properties(orders.properties)?;
-    let topology = orders.topics.topology(no_hook())?;
+    let topology = match orders.application {
+        Application::Ledger => orders.topics.topology(no_hook())?,
+        Application::Punctual => punctual::topology(&orders.topics)?,
+    };
     let app = App::new(topology, config)?;
     let observer = orders.at.map(|at| observer(at, Arc::clone(&gate)));
     let app = match observer {

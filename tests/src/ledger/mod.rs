@@ -80,6 +80,11 @@ impl<'c> Ledger<'c> {
         places.extend(entries.into_iter().zip(delivered));
     }
 
+    /// What was put in.
+    pub fn with_journal<R>(&self, look: impl FnOnce(&Journal) -> R) -> R {
+        look(&self.journal.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The entry that was put in as the `index`-th, from 0, and where it is.
     ///
     /// # Panics
@@ -214,6 +219,12 @@ impl<'c> Ledger<'c> {
             self.application,
             wrong.join("\n")
         );
+    }
+
+    /// Whether the group stands at the end of each input partition.
+    #[must_use]
+    pub fn input_is_consumed(&self) -> bool {
+        self.input_offsets().is_ok()
     }
 
     /// Everything is consumed: the group stands at the end of each input partition.

@@ -4,6 +4,9 @@
 mod crashes;
 mod answers;
 mod records;
+mod outages;
+mod chaos;
+mod time;
 mod setup;
 mod zombies;
 mod rebalances;

@@ -6,6 +6,7 @@
 //! - One batch is one transaction; state changes only after the broker has committed it.
 
 mod worker;
+mod settle;
 mod assignment;
 mod restore;
 mod active_task;

@@ -23,11 +23,12 @@ use std::time::Duration;
 use super::active_task::{ActiveTask, ParkedTask, Progress};
 use super::probe::{BatchPoint, Probe};
 use super::restore::Restore;
+use super::settle::Replays;
 use super::shared::{Shared, WorkerState};
 use super::task::TaskSettings;
 use super::topics::Inputs;
-use super::transaction::{Limits, Outcome, Transactor};
-use crate::broker::{Cluster, Committed, ConsumerEvent, GroupConsumer, Wake};
+use super::transaction::{Limits, Transactor};
+use crate::broker::{Cluster, ConsumerEvent, GroupConsumer, Wake};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Recovery};
 use crate::record::{Offset, TopicPartition};
@@ -45,10 +46,6 @@ const TURN_TARGET: Duration = Duration::from_millis(10);
 
 /// The longest sleep: group events ring the bell, this is for what does not.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
-
-/// The waits between replays of a batch that cannot commit: doubled from the first to the last.
-const REPLAY_PAUSE_MIN: Duration = Duration::from_millis(50);
-const REPLAY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What a worker is made from.
 pub(crate) struct WorkerSettings<C: Cluster> {
@@ -75,26 +72,18 @@ pub(super) struct Worker<C: Cluster> {
     /// Tasks whose partitions were taken and may come back.
     pub(super) parked: Vec<ParkedTask>,
     pub(super) restore: Option<Restore<C::Changelogs>>,
-    batch: Batch,
+    pub(super) batch: Batch,
     /// How many batches were committed.
-    batches: u64,
-    replays: Replays,
+    pub(super) batches: u64,
+    pub(super) replays: Replays,
     turn_records: usize,
 }
 
 /// When the open batch began and when it last did something.
 #[derive(Debug, Default)]
-struct Batch {
-    began: Option<Duration>,
+pub(super) struct Batch {
+    pub(super) began: Option<Duration>,
     last_work: Duration,
-}
-
-/// Attempts at a batch that does not commit.
-#[derive(Debug, Default)]
-struct Replays {
-    first: Option<Duration>,
-    count: u32,
-    not_before: Duration,
 }
 
 /// Runs a worker until it is asked to end or cannot go on.
@@ -298,147 +287,6 @@ impl<C: Cluster> Worker<C> {
         }
         self.commit()?;
         Ok(true)
-    }
-
-    /// Commits the open batch, if there is one, and settles how that went.
-    pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.batch.began = None;
-        if !self.transactor.is_open() {
-            return Ok(());
-        }
-        let offsets: Vec<_> = self.tasks.iter().flat_map(ActiveTask::offsets).collect();
-        if offsets.is_empty() {
-            return self.transactor.abort();
-        }
-        match self.transactor.commit(&offsets, &self.consumer) {
-            Outcome::Committed => self.apply(),
-            Outcome::NotCommitted(error) => Err(error),
-            Outcome::NotMember(error) => {
-                tracing::warn!(%error, "batch given up");
-                self.drop_tasks();
-                Ok(())
-            }
-            Outcome::Unknown(error) => {
-                tracing::warn!(%error, "asking the group which way the batch went");
-                self.resolve(&offsets)
-            }
-        }
-    }
-
-    /// The broker has committed: stores follow.
-    fn apply(&mut self) -> Result<(), Error> {
-        self.settings.probe.reach(BatchPoint::AfterCommit);
-        self.replays = Replays::default();
-        self.batches += 1;
-        let shared = &self.settings.shared;
-        for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
-            shared.metrics.add_drops(active.committed()?);
-            let internal = active.lanes.iter();
-            let internal =
-                internal.filter(|lane| self.settings.inputs.is_repartition(&lane.partition.topic));
-            shared.consumed(internal.map(|lane| (lane.partition.clone(), lane.committed)));
-        }
-        self.settings.probe.reach(BatchPoint::AfterApply);
-        Ok(())
-    }
-
-    /// The commit was sent and not answered: a new producer ends the old transaction one way or
-    /// the other, then the group's stable offsets say which.
-    fn resolve(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), Error> {
-        self.transactor.recreate()?;
-        if self.consumer.group().is_none() || self.consumer.assignment_lost() {
-            // The next owner reads the truth from the broker; so do we, if it is us.
-            self.drop_tasks();
-            return Ok(());
-        }
-        let partitions: Vec<TopicPartition> = offsets.iter().map(|(tp, _)| tp.clone()).collect();
-        let found = self.committed_offsets(&partitions)?;
-        let ours = offsets.iter().zip(&found);
-        let matching = ours
-            .filter(|((_, sent), found)| found.as_ref() == Some(sent))
-            .count();
-        if matching == offsets.len() {
-            tracing::info!("the batch was committed");
-            return self.apply();
-        }
-        if matching > 0 {
-            let message = format!(
-                "{matching} of the {} offsets of one transaction are committed, which the \
-                 protocol rules out; was a group offset changed by hand?",
-                offsets.len()
-            );
-            return Err(Error::new(ErrorKind::Transaction, message));
-        }
-        tracing::info!("the batch was not committed, it is processed again");
-        self.roll_back()
-    }
-
-    /// The group's stable offsets, asked until they are known.
-    pub(super) fn committed_offsets(
-        &mut self,
-        partitions: &[TopicPartition],
-    ) -> Result<Vec<Option<Committed>>, Error> {
-        let deadline = self.now() + self.settings.config.task_timeout();
-        loop {
-            match self
-                .consumer
-                .committed(partitions, Duration::from_millis(500))
-            {
-                Ok(found) => return Ok(found),
-                Err(error) if error.is_passing() && self.now() < deadline => {
-                    if self.settings.shared.is_closing() {
-                        let error = error.into_error("closing while the offsets are awaited");
-                        return Err(error.recover_by(Recovery::Stop));
-                    }
-                    tracing::info!(%error, "waiting for the group's offsets to settle");
-                }
-                Err(error) => {
-                    let error = error.into_error("cannot fetch the group's offsets");
-                    return Err(error.recover_by(Recovery::Stop));
-                }
-            }
-        }
-    }
-
-    /// Does what the error asks for, or returns it.
-    fn recover(&mut self, error: Error) -> Result<(), Error> {
-        self.batch.began = None;
-        let aborted = self.transactor.abort();
-        if error.recovery() == Recovery::Stop {
-            // The error that made it stop outranks the one of the abort.
-            drop(aborted);
-            return Err(error);
-        }
-        aborted?;
-        if error.recovery() == Recovery::Rejoin {
-            tracing::warn!(%error, "the tasks are dropped");
-            self.drop_tasks();
-            return Ok(());
-        }
-        let now = self.now();
-        let since = *self.replays.first.get_or_insert(now);
-        if now - since > self.settings.config.task_timeout() {
-            return Err(error);
-        }
-        let pause = REPLAY_PAUSE_MIN.saturating_mul(1 << self.replays.count.min(10));
-        let pause = pause.min(REPLAY_PAUSE_MAX);
-        self.replays.count += 1;
-        self.replays.not_before = now + pause;
-        tracing::warn!(%error, pause_ms = pause.as_millis(), "batch aborted, it is processed again");
-        self.roll_back()
-    }
-
-    /// The batch was aborted: everything of it goes back.
-    fn roll_back(&mut self) -> Result<(), Error> {
-        assert!(
-            !self.transactor.is_open(),
-            "a batch is aborted before it is rolled back"
-        );
-        self.settings.probe.reach(BatchPoint::AfterAbort);
-        for active in self.tasks.iter_mut().filter(|active| active.running) {
-            guard(active, ActiveTask::rolled_back)?;
-        }
-        Ok(())
     }
 
     /// Sleeps until something may be due.

@@ -73,7 +73,7 @@ pub struct Place {
     pub output: String,
 }
 
-const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error";
 
 const DEFAULT_JVM: [&str; 2] = ["-XX:-UsePerfData", QUIET];
 
@@ -106,13 +106,8 @@ impl Task {
             Contender::KafkaStreamsDefault => program.args(["--profile", "default"]),
             Contender::Onceflow | Contender::Handwritten => &mut program,
         };
-        program
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        if std::env::var_os("ONCEFLOW_BENCHES_VERBOSE").is_some() {
-            program.stderr(Stdio::inherit());
-        }
+        // What it complains of is said on our own standard error.
+        program.stdin(Stdio::null()).stdout(Stdio::piped());
         Ok(program)
     }
 
@@ -180,9 +175,8 @@ impl Worker {
 
     /// The next line that it prints.
     fn line(&mut self, timeout: Duration) -> Result<String, Failure> {
-        self.lines.recv_timeout(timeout).map_err(|_closed| {
-            "a worker ended or hung; ONCEFLOW_BENCHES_VERBOSE=1 shows what it says".into()
-        })
+        let line = self.lines.recv_timeout(timeout);
+        line.map_err(|_closed| "a worker ended or hung before it reported".into())
     }
 
     /// Its process.

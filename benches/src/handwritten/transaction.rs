@@ -80,7 +80,7 @@ impl<'t> Open<'t> {
         committer.check_delivered()?;
         if transactional {
             producer.commit_transaction(TIMEOUT)?;
-        } else {
+        } else if self.records > 0 {
             reader.consumer().commit(&offsets, CommitMode::Sync)?;
         }
         Ok(self.records)

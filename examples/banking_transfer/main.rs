@@ -81,6 +81,7 @@ fn run(setup: &Setup, interrupt: Interrupt, keep_topics: bool) -> ExitCode {
 fn drill_and_audit(setup: &Setup, interrupt: Interrupt) -> Result<bool> {
     let reader = Reader::open(&setup.cluster, interrupt.clone())?;
     let drilled = drill::run(setup, &reader, &interrupt)?;
+    report::auditing();
     let history = history::read(setup, &reader)?;
     let hidden = history::count_hidden(setup, &reader)?;
     let audit = audit::audit(&setup.transfers, &setup.account_names(), &history);

@@ -35,6 +35,11 @@ pub(crate) fn opening(setup: &Setup) {
     println!();
 }
 
+/// The drill is over, the audit takes a few seconds.
+pub(crate) fn auditing() {
+    eprintln!("  reading everything back ...\n");
+}
+
 /// How it went.
 pub(crate) fn closing(drilled: &Drilled, history: &History, hidden: &[Hidden], audit: &Audit) {
     let (applied, refused) = (history.applied.len(), history.refused.len());

@@ -88,9 +88,9 @@ fn an_account_can_be_emptied_and_pay_again_from_what_it_is_paid() {
 #[test]
 fn balances_survive_a_crash() {
     let bank = Bank::open();
-    bank.transfer(0, "ada", "ben", 600);
+    bank.transfer(0, "ada", "ben", OPENING_BALANCE - 400);
     bank.driver.restart().unwrap();
-    bank.transfer(1, "ada", "ben", 600);
+    bank.transfer(1, "ada", "ben", 401);
     assert_eq!(bank.written(&bank.topics.refused), [("ada".to_owned(), 1)]);
     assert_eq!(bank.balance("ada"), Some(400));
 }

@@ -111,11 +111,9 @@ impl Cluster for KafkaCluster {
 
     fn producer(&self, transactional_id: &str) -> Result<KafkaProducer, Error> {
         let config = self.properties.transactional(transactional_id);
-        Ok(KafkaProducer::new(client(
-            Role::Producer,
-            &config,
-            "producer",
-        )?))
+        let request_timeout = settings::request_timeout(&config);
+        let client = client(Role::Producer, &config, "producer")?;
+        Ok(KafkaProducer::new(client, request_timeout))
     }
 
     fn changelogs(&self) -> Result<KafkaChangelogs, Error> {

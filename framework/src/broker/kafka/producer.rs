@@ -29,8 +29,8 @@ use crate::record::TopicPartition;
 /// How long a wait goes on without looking for reports of failed records.
 const FLUSH_SLICE: Duration = Duration::from_millis(10);
 
-/// How long beyond its timeout librdkafka may take to add offsets to a transaction.
-const OFFSETS_GRACE: Duration = Duration::from_secs(5);
+/// How long after the time-out of a request librdkafka notices it: it looks once a second.
+const NOTICE: Duration = Duration::from_secs(2);
 
 /// A producer of one transactional id.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub(crate) struct KafkaProducer {
     client: Client,
     /// The first record of the transaction that was not delivered.
     undelivered: Option<BrokerError>,
+    /// How long librdkafka may take to add offsets to a transaction, beyond the time given: a
+    /// broker that hangs is not yet a reason to give the producer up.
+    offsets_grace: Duration,
     /// A call has not returned in time: no other can be made any more.
     stuck: bool,
 }
@@ -52,12 +55,14 @@ struct Destination {
 }
 
 impl KafkaProducer {
-    pub(super) fn new(client: Client) -> Self {
+    /// A request to the broker takes at most `request_timeout`.
+    pub(super) fn new(client: Client, request_timeout: Duration) -> Self {
         KafkaProducer {
             topics: Vec::new(),
             events: client.events(Role::Producer),
             client,
             undelivered: None,
+            offsets_grace: request_timeout + NOTICE,
             stuck: false,
         }
     }
@@ -179,7 +184,7 @@ impl Producer for KafkaProducer {
         let (client, group) = (self.client.clone(), group.clone());
         let call = move || client.send_offsets(&list, &group, timeout);
         let tried = "adding offsets to the transaction";
-        match in_time(call, timeout + OFFSETS_GRACE) {
+        match in_time(call, timeout + self.offsets_grace) {
             Some(outcome) => outcome.map_err(|failure| self.judge(failure, tried)),
             None => {
                 self.stuck = true;

@@ -4,6 +4,7 @@
 //! each.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
@@ -135,6 +136,12 @@ fn socket_timeout_ms(transaction_timeout_ms: Option<u64>) -> u64 {
     transaction_timeout_ms
         .saturating_sub(100)
         .clamp(900, 10_000)
+}
+
+/// How long a client waits for an answer of a broker.
+pub(super) fn request_timeout(config: &ClientConfig) -> Duration {
+    let timeout_ms = config.get("socket.timeout.ms").map(str::parse);
+    Duration::from_millis(timeout_ms.and_then(Result::ok).unwrap_or(60_000))
 }
 
 /// Later layers win.

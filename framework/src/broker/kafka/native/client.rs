@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
+use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::queue::{Event, Queue};
@@ -60,9 +61,11 @@ impl Drop for Handle {
 impl Client {
     /// Makes a client; nothing is connected yet.
     pub(crate) fn new(role: Role, config: &ClientConfig) -> Result<Self, String> {
-        let conf = config
-            .create_native_config()
-            .map_err(|error| error.to_string())?;
+        let conf = config.create_native_config().map_err(|error| match error {
+            // Not the value: it may be a password under a mistyped name.
+            KafkaError::ClientConfig(_, reason, name, _value) => format!("{name}: {reason}"),
+            other => other.to_string(),
+        })?;
         let kind = match role {
             Role::Producer => sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
             Role::Consumer | Role::Lookup => sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,

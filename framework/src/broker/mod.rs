@@ -165,7 +165,8 @@ pub(crate) trait GroupConsumer {
     fn unassign(&mut self) -> Result<(), BrokerError>;
 
     /// Moves up to `records_max` fetched records of a partition into `queue`, without waiting.
-    /// Answers how many.
+    /// Answers how many. Only the first record that arrives in an empty partition rings: whoever
+    /// sleeps has fetched until fewer came than asked for, or wants no more for now.
     fn fetch(
         &mut self,
         partition: usize,

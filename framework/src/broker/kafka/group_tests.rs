@@ -137,6 +137,19 @@ fn a_consumer_closes_at_once_whatever_answer_it_still_owes() {
 }
 
 #[test]
+fn a_consumer_closes_at_once_however_far_it_has_come_with_joining() {
+    let world = World::new("joining");
+    let topic = world.topic(2);
+    for millis in 0..25 {
+        let (mut consumer, wake) = world.consumer("0");
+        consumer.subscribe(&[Arc::clone(&topic)]).unwrap();
+        wake.sleep(Duration::from_millis(millis));
+        let ((), took) = timed(|| drop(consumer));
+        assert!(took < Duration::from_secs(2), "after {millis} ms: {took:?}");
+    }
+}
+
+#[test]
 fn a_worker_that_is_busy_for_too_long_loses_its_tasks_and_comes_back() {
     let world = World::with("lost", |p| {
         p.consumer.extend(map(&[("max.poll.interval.ms", "6000")]));

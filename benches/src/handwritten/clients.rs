@@ -1,6 +1,6 @@
 //! The loop's consumer and producer, with the settings that measured best.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -25,6 +25,8 @@ pub(super) struct Topics {
     pub(super) read: Vec<String>,
     pub(super) changelog: String,
     pub(super) output: String,
+    /// Of each of them.
+    partitions: usize,
 }
 
 /// Names the topics and creates those that are internal.
@@ -39,6 +41,7 @@ pub(super) fn topics(
         read: vec![options.input.clone()],
         changelog: format!("{application_id}-counts-changelog"),
         output: options.output.clone(),
+        partitions: usize::try_from(partitions)?,
     };
     if workload != Workload::Map {
         admin.create(
@@ -59,7 +62,7 @@ pub(super) fn topics(
 #[derive(Debug, Default)]
 struct Forward {
     queue: QueueSlot,
-    assigned: AtomicBool,
+    assigned: AtomicUsize,
 }
 
 impl ClientContext for Forward {}
@@ -69,7 +72,7 @@ impl ConsumerContext for Forward {
         if let Rebalance::Assign(partitions) = rebalance {
             self.queue
                 .forward(consumer.client().native_ptr(), partitions);
-            self.assigned.store(true, Ordering::Relaxed);
+            self.assigned.store(partitions.count(), Ordering::Relaxed);
         }
     }
 }
@@ -80,6 +83,8 @@ pub(super) struct Reader {
     queue: Queue,
     consumer: BaseConsumer<Forward>,
     topics: Vec<String>,
+    /// The least and the most partitions that a member has once all have joined.
+    share: (usize, usize),
 }
 
 impl Reader {
@@ -101,10 +106,16 @@ impl Reader {
         consumer.context().queue.set(&queue);
         let names: Vec<&str> = topics.read.iter().map(String::as_str).collect();
         consumer.subscribe(&names)?;
+        let (read, members) = (topics.read.len(), options.threads);
+        let share = (
+            topics.partitions / members * read,
+            topics.partitions.div_ceil(members) * read,
+        );
         Ok(Reader {
             queue,
             consumer,
             topics: topics.read.clone(),
+            share,
         })
     }
 
@@ -116,8 +127,11 @@ impl Reader {
         &self.consumer
     }
 
-    pub(super) fn is_assigned(&self) -> bool {
-        self.consumer.context().assigned.load(Ordering::Relaxed)
+    /// Whether all threads have joined: a rebalance in the middle of a transaction would end it,
+    /// and this loop does not go back.
+    pub(super) fn is_settled(&self) -> bool {
+        let assigned = self.consumer.context().assigned.load(Ordering::Relaxed);
+        assigned > 0 && (self.share.0..=self.share.1).contains(&assigned)
     }
 
     /// Answers rebalances. Called with no transaction open, so there is nothing to finish first;

@@ -73,9 +73,11 @@ fn work(
     let interval = options.commit_interval();
     while !marks.is_done() {
         reader.serve_events()?;
-        if reader.is_assigned() {
-            marks.running();
+        if !reader.is_settled() {
+            os::sleep(WAIT);
+            continue;
         }
+        marks.running();
         if !reader.wait(IDLE_WAIT) {
             continue;
         }

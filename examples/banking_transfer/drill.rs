@@ -105,9 +105,12 @@ pub(crate) fn run(setup: &Setup, reader: &Reader<'_>, interrupt: &Interrupt) -> 
     drill.progress.end();
     let (took, crashes) = (drill.last_settled, drill.crashes);
     let closed = drill.worker.close(CLOSE_TIMEOUT);
-    let drilled = end.map(|end| Drilled { end, crashes, took })?;
-    closed?;
-    Ok(drilled)
+    let end = end?;
+    // One that settles nothing may not close either; what it did is audited all the same.
+    if end == End::Settled {
+        closed?;
+    }
+    Ok(Drilled { end, crashes, took })
 }
 
 impl Drill<'_> {
@@ -126,31 +129,33 @@ impl Drill<'_> {
         Ok(End::Settled)
     }
 
-    /// Writes transfers, but leaves enough for the crashes to come.
+    /// Writes transfers, a part at a time.
     fn write(&mut self) -> Result<()> {
-        let made = &self.setup.transfers;
-        let limit = match self.setup.crashes.after(self.crashes.len()) {
-            Some(crash) => {
-                self.settled.count.max(crash.settled) + crash.slack.clamp(1, IN_FLIGHT_MAX)
-            }
-            None => u64::MAX,
-        };
-        let limit = limit.min(self.settled.count.saturating_add(IN_FLIGHT_MAX));
-        let limit = usize::try_from(limit)?
-            .min(self.written + WRITTEN_AT_ONCE)
-            .min(made.len());
+        let (made, topic) = (&self.setup.transfers, &self.setup.topics.transfers);
+        let limit = usize::try_from(self.write_limit())?;
+        let limit = limit.min(made.len()).min(self.written + WRITTEN_AT_ONCE);
         while self.written < limit {
             let transfer = &made[self.written];
             let value = serde_json::to_vec(transfer)?;
-            if !self
-                .writer
-                .send(&self.setup.topics.transfers, &transfer.from, &value)?
-            {
+            if !self.writer.send(topic, &transfer.from, &value)? {
                 break;
             }
             self.written += 1;
         }
         self.writer.check()
+    }
+
+    /// How many transfers may be written by now: enough to be killed in, not so many that none
+    /// would be left for the crashes to come.
+    fn write_limit(&self) -> u64 {
+        let settled = self.settled.count;
+        match self.setup.crashes.after(self.crashes.len()) {
+            Some(crash) => {
+                let in_flight = crash.slack.clamp(1, IN_FLIGHT_MAX);
+                (settled + IN_FLIGHT_MAX).min(settled.max(crash.settled) + in_flight)
+            }
+            None => settled + IN_FLIGHT_MAX,
+        }
     }
 
     fn look(&mut self) -> Result<()> {

@@ -85,6 +85,6 @@ fn drill_and_audit(setup: &Setup, interrupt: Interrupt) -> Result<bool> {
     let history = history::read(setup, &reader)?;
     let hidden = history::count_hidden(setup, &reader)?;
     let audit = audit::audit(&setup.transfers, &setup.account_names(), &history);
-    report::closing(&drilled, &history, &hidden, &audit);
+    report::closing(setup, &drilled, &history, &hidden, &audit);
     Ok(report::verdict(setup, &drilled, &audit))
 }

@@ -41,15 +41,17 @@ pub(crate) fn auditing() {
 }
 
 /// How it went.
-pub(crate) fn closing(drilled: &Drilled, history: &History, hidden: &[Hidden], audit: &Audit) {
+pub(crate) fn closing(
+    setup: &Setup,
+    drilled: &Drilled,
+    history: &History,
+    hidden: &[Hidden],
+    audit: &Audit,
+) {
     let (applied, refused) = (history.applied.len(), history.refused.len());
     let settled = applied + refused;
     let aborted: u64 = hidden.iter().map(Hidden::count).sum();
-    let open = drilled
-        .crashes
-        .iter()
-        .filter(|crash| crash.open_partitions > 0);
-    let crashes = format!("kill -9; {} of them inside a transaction", open.count());
+    let crashes = crashes(drilled, setup.crashes.len());
     let rate = 1_000 * settled as u128 / drilled.took.as_millis().max(1);
     let rate = format!("{} transfers a second, crashes included", count(rate));
     heading("What happened");
@@ -73,6 +75,16 @@ pub(crate) fn closing(drilled: &Drilled, history: &History, hidden: &[Hidden], a
     heading("Audit of everything that was committed");
     audit.findings.iter().for_each(finding);
     println!();
+}
+
+fn crashes(drilled: &Drilled, planned: usize) -> String {
+    let crashes = &drilled.crashes;
+    let open = crashes.iter().filter(|crash| crash.open_partitions > 0);
+    let open = format!("kill -9; {} of them inside a transaction", open.count());
+    match planned - crashes.len() {
+        0 => open,
+        spared => format!("{open}; {spared} more found nothing left to do"),
+    }
 }
 
 fn recovery(drilled: &Drilled) {

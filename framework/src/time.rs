@@ -181,7 +181,7 @@ impl Clock for ManualClock {
 ///
 /// The second argument is the raw record, whose timestamp is the broker's; the third the
 /// highest timestamp seen so far on the partition ([`Timestamp::NONE`] before the first).
-/// A negative answer drops the record and counts it; an error stops the task.
+/// A negative answer drops the record and counts it; an error stops the application.
 pub trait TimestampExtractor<K, V>: Send + Sync {
     /// The timestamp of `record`, negative to drop it.
     ///
@@ -213,7 +213,7 @@ where
 /// The extractors that Kafka Streams ships, for records whose timestamp is Kafka's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RecordTime {
-    /// The record's timestamp; a negative one stops the task (Kafka Streams' default).
+    /// The record's timestamp; a negative one stops the application (Kafka Streams' default).
     #[default]
     FailOnInvalid,
     /// The record's timestamp; a negative one drops the record.

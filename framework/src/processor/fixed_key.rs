@@ -90,7 +90,7 @@ pub trait FixedKeyProcessor: 'static {
     ///
     /// # Errors
     ///
-    /// Stops the task.
+    /// Stops the application.
     fn init(
         &mut self,
         ctx: &mut FixedKeyContext<'_, Self::Key, Self::ValueOut>,
@@ -103,7 +103,7 @@ pub trait FixedKeyProcessor: 'static {
     ///
     /// # Errors
     ///
-    /// Aborts the batch; the processing handler decides what becomes of the record.
+    /// Aborts the batch and stops the application at this record, as [`Processor::process`].
     fn process(
         &mut self,
         record: FixedKeyRecord<Self::Key, Self::ValueIn>,

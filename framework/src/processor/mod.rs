@@ -81,9 +81,12 @@ pub trait Processor: 'static {
 
     /// Called once before the first record: fetch stores, schedule punctuations.
     ///
+    /// No transaction is open, so nothing can be forwarded and no store written here; and the
+    /// processors downstream may not have been initialised yet.
+    ///
     /// # Errors
     ///
-    /// Stops the task: a store that is not connected, say.
+    /// Stops the application: a store that is not connected, say.
     fn init(&mut self, ctx: &mut Context<Self::KeyOut, Self::ValueOut>) -> Result<(), Fault> {
         let _ = ctx;
         Ok(())
@@ -93,7 +96,8 @@ pub trait Processor: 'static {
     ///
     /// # Errors
     ///
-    /// Aborts the batch; the processing handler decides what becomes of the record.
+    /// Aborts the batch, with all records in it, and stops the application at this record; a
+    /// panic does the same. Forward what cannot be processed to a topic of its own instead.
     fn process(
         &mut self,
         record: Record<Self::KeyIn, Self::ValueIn>,

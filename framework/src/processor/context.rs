@@ -78,7 +78,8 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         Error::new(ErrorKind::Topology, message).at_node(&self.node)
     }
 
-    /// The store of that name.
+    /// The store of that name. A table's is read with
+    /// [`timestamped_key_value_store`](Self::timestamped_key_value_store).
     ///
     /// # Errors
     ///
@@ -96,7 +97,7 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         Ok(KeyValueStore::new(Rc::clone(&slot.store), log, serdes))
     }
 
-    /// The store of that name whose values carry timestamps.
+    /// The store of that name whose values carry timestamps: a table's, for one.
     ///
     /// # Errors
     ///
@@ -156,7 +157,76 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
     }
 
     /// Has [`punctuate`](super::Processor::punctuate) called every `interval`: on stream time
-    /// from 0 on, on the wall clock one interval from now on.
+    /// from 0 on, on the wall clock one interval from now on. Intervals that passed unnoticed
+    /// make one call.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::processor::{Context, Processor, Punctuation, PunctuationKind};
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestDriver;
+    /// use onceflow_framework::topology::{Consumed, Produced, TopologyBuilder};
+    /// use onceflow_framework::{Fault, Record, Timestamp};
+    ///
+    /// /// Keeps the last value of each key, and forwards them all every half second.
+    /// #[derive(Default)]
+    /// struct Sample(Option<KeyValueStore<String, i64>>);
+    ///
+    /// impl Processor for Sample {
+    ///     type KeyIn = String;
+    ///     type ValueIn = i64;
+    ///     type KeyOut = String;
+    ///     type ValueOut = i64;
+    ///
+    ///     fn init(&mut self, ctx: &mut Context<String, i64>) -> Result<(), Fault> {
+    ///         self.0 = Some(ctx.key_value_store("last")?);
+    ///         ctx.schedule(Duration::from_millis(500), PunctuationKind::WallClock);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process(
+    ///         &mut self,
+    ///         record: Record<String, i64>,
+    ///         _ctx: &mut Context<String, i64>,
+    ///     ) -> Result<(), Fault> {
+    ///         let last = self.0.as_ref().expect("init ran");
+    ///         last.put(&record.key, &record.value)?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn punctuate(
+    ///         &mut self,
+    ///         _which: Punctuation,
+    ///         now: Timestamp,
+    ///         ctx: &mut Context<String, i64>,
+    ///     ) -> Result<(), Fault> {
+    ///         for entry in self.0.as_ref().expect("init ran").all() {
+    ///             let (key, value) = entry?;
+    ///             ctx.forward(Record::new(key, value, now))?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let input = builder.add_source("in", ["gauge"], Consumed::<String, i64>::new());
+    /// let sample = builder.add_processor("sample", Sample::default, &[&input]);
+    /// builder.add_state_store(StoreBuilder::key_value("last", utf8(), i64()), &["sample"]);
+    /// builder.add_sink("out", "samples", Produced::new(), &[&sample]);
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let gauge = driver.input_topic("gauge", utf8(), i64());
+    /// gauge.pipe("boiler", 90, Timestamp::from_millis(0))?;
+    /// gauge.pipe("boiler", 95, Timestamp::from_millis(1))?;
+    /// driver.advance_wall_clock(Duration::from_millis(500))?;
+    ///
+    /// let samples = driver.output_topic("samples", utf8(), i64());
+    /// let expected = Record::new("boiler".to_owned(), 95, Timestamp::from_millis(500));
+    /// assert_eq!(samples.read_all()?, [expected]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Panics
     ///

@@ -127,7 +127,26 @@ impl<T> fmt::Debug for SharedSerde<T> {
 /// A type with one obvious serde, so that options can be built without naming it.
 ///
 /// Implemented for the types that Kafka ships serdes for, and for `Option` of them. Implement
-/// it for your own types to write `Consumed::new()` instead of `Consumed::with(..)`.
+/// it for your own types to write `Consumed::new()` instead of `Consumed::with(..)`:
+///
+/// ```
+/// use onceflow_framework::serde::{DefaultSerde, SharedSerde, json};
+/// use onceflow_framework::topology::Consumed;
+///
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct Order {
+///     cents: i64,
+/// }
+///
+/// impl DefaultSerde for Order {
+///     fn default_serde() -> SharedSerde<Self> {
+///         SharedSerde::new(json())
+///     }
+/// }
+///
+/// let orders: Consumed<String, Order> = Consumed::new();
+/// # let _ = orders;
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no default serde",
     note = "name a serde, as in `Consumed::with(utf8(), json())`, or implement `DefaultSerde`"

@@ -127,7 +127,23 @@ impl<K: 'static, V: 'static> Consumed<K, V> {
         }
     }
 
-    /// Times records by a function of their content.
+    /// Times records by a function of their content; a negative answer drops the record and
+    /// counts it.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{json, utf8};
+    /// use onceflow_framework::topology::Consumed;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Order {
+    ///     at: i64,
+    /// }
+    ///
+    /// let orders = Consumed::with(utf8(), json::<Order>())
+    ///     .with_timestamps(|order| Timestamp::from_millis(order.value.at));
+    /// # let _ = orders;
+    /// ```
     #[must_use]
     pub fn with_timestamps(
         self,

@@ -70,6 +70,7 @@
 //!   tasks; of two, the one whose queue was refilled first. So the same input gives the same
 //!   history, which a cluster of workers does not promise across tasks.
 //! - Offsets have no gaps: there are no transaction markers.
+//! - A panic of your code fails the test where it happens; the runtime makes an error of it.
 //! - Stream time belongs to a task, as in the runtime. Java's `TopologyTestDriver` runs the whole
 //!   topology as one task whose stream time all sub-topologies share; ask for the same with
 //!   [`shared_stream_time`](TestDriverBuilder::shared_stream_time).

@@ -104,6 +104,26 @@ impl<K: 'static, V: 'static> TestInputTopic<K, V> {
 
     /// Writes bytes past the serdes: what a producer that knows no better would send.
     ///
+    /// ```
+    /// use onceflow_framework::processor::OnBadRecord;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::test_driver::{RawBytes, TestDriver};
+    /// use onceflow_framework::topology::{Consumed, TopologyBuilder};
+    /// use onceflow_framework::Timestamp;
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// builder.add_source("in", ["amounts"], Consumed::<String, i64>::new());
+    /// let driver = TestDriver::builder(builder.build()?)
+    ///     .on_bad_record(OnBadRecord::Continue)
+    ///     .build()?;
+    ///
+    /// let (key, value) = (b"k".to_vec().into(), b"not an i64".to_vec().into());
+    /// let poison = RawBytes::new(Some(key), Some(value), Timestamp::from_millis(0));
+    /// driver.input_topic("amounts", utf8(), i64()).pipe_raw(poison)?;
+    /// assert_eq!(driver.dropped_total(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`pipe`](Self::pipe).

@@ -152,7 +152,9 @@ impl ConfigBuilder {
     /// (default: a name kept in the state directory).
     ///
     /// Transactional ids are `{application id}-{instance id}-{worker}`: a process that starts
-    /// again under its name ends at once what its predecessor left open.
+    /// again under its name ends at once what its predecessor left open. Two processes that run
+    /// under one name fence each other until both stop and say so; of those that share a state
+    /// directory and have no name set, each takes one of its own.
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.config.instance_id = Some(id.into());
         self
@@ -161,6 +163,10 @@ impl ConfigBuilder {
     /// Whether workers keep their partitions across a restart of the process that is shorter
     /// than the session timeout (default: no): their `group.instance.id` is then the instance's
     /// name and the worker's number.
+    ///
+    /// It also shortens the pause after a crash. Without it, a process that starts again after
+    /// `kill -9` gets its partitions once the group has given up its predecessor: after
+    /// `consumer.session.timeout.ms`, 45 s unless set. With it, it gets them at once.
     pub fn static_membership(mut self, keep: bool) -> Self {
         self.config.static_membership = keep;
         self
@@ -184,7 +190,16 @@ impl ConfigBuilder {
         self
     }
 
-    /// Sets what the text of a Java `.properties` file says.
+    /// Sets what the text of a Java `.properties` file says. What it says of the id and the
+    /// brokers replaces the arguments of [`Config::builder`], which may then be empty.
+    ///
+    /// ```
+    /// use onceflow_framework::Config;
+    ///
+    /// let text = "application.id = shop\nbootstrap.servers = localhost:9092\nlinger.mss = 5\n";
+    /// let error = Config::builder("", "").properties_text(text).build().unwrap_err();
+    /// assert!(error.to_string().contains("linger.mss is unknown"));
+    /// ```
     pub fn properties_text(mut self, text: &str) -> Self {
         for line in properties_text::parse(text) {
             match line {

@@ -11,6 +11,11 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// It may change the key, so the next grouping repartitions; where it does not, use
     /// [`process_values`](Self::process_values). `supplier` makes one processor for each task.
     ///
+    /// A store may also be a table's, by the name that [`Materialized`](crate::Materialized) gave
+    /// it. A processor sees the partition of it that its own task has: records find their row if
+    /// stream and table are keyed alike and have the same number of partitions, which nothing
+    /// checks here; see [`Repartitioned::with_partitions`](crate::Repartitioned::with_partitions).
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

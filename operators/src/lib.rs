@@ -36,6 +36,7 @@
 //!   is Kafka Streams' `filter(.., Named.as("big"))`. Without a name it gets Kafka Streams' own.
 //! - **Stores.** An operator that can keep a store has a twin that ends in `_with` and takes a
 //!   [`Materialized`] last: `count()` and `count_with(Materialized::as_store("counts"))`.
+//!   `aggregate` always takes one: the type of its rows may have no default serde.
 //! - **Nulls** are in the types: a key or value that may be null is an `Option`. A plain type is
 //!   never null; a table is keyed and filled by plain types, and its changes, as a stream, are
 //!   `Option`s because rows can be deleted. See [`OrNull`] for where an `Option` becomes plain.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::metadata::OffsetMetadata;
+use super::metadata::{OffsetMetadata, Stamp};
 use super::task::Task;
 use crate::broker::{Committed, RecordQueue};
 use crate::error::Error;
@@ -82,19 +82,23 @@ pub(crate) struct ActiveTask {
     pub(crate) lanes: Vec<Lane>,
     /// Whether its stores are restored and its processors initialised.
     pub(crate) running: bool,
-    /// How many batches it has committed, over all its owners.
-    batch: i64,
+    /// Of the last batch that was committed, by whichever worker.
+    last: Stamp,
+    /// Of the batch that is open, or of the next one.
+    next: Stamp,
     /// Whether the open batch did anything here.
     touched: bool,
 }
 
 impl ActiveTask {
-    pub(crate) fn new(task: Task, lanes: Vec<Lane>, batch: i64) -> Self {
+    /// A task of this worker, after the batch that was committed `last`.
+    pub(crate) fn new(task: Task, lanes: Vec<Lane>, last: Stamp, worker: i64) -> Self {
         ActiveTask {
             task,
             lanes,
             running: false,
-            batch,
+            last,
+            next: last.next(worker),
             touched: false,
         }
     }
@@ -171,12 +175,12 @@ impl ActiveTask {
         self.touched
     }
 
-    /// What the open batch commits for this task: each partition's position, the next number.
+    /// What the open batch commits for this task: each partition's position, the next stamp.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> + '_ {
         let touched = self.lanes.iter().filter(|_| self.touched);
         touched.map(|lane| {
             let partition_time = self.task.partition_time(lane.input);
-            let metadata = OffsetMetadata::new(partition_time, self.batch + 1).encode();
+            let metadata = OffsetMetadata::new(partition_time, self.next).encode();
             (
                 lane.partition.clone(),
                 Committed {
@@ -196,7 +200,8 @@ impl ActiveTask {
             lane.committed = lane.resume_at();
             lane.queue.commit();
         }
-        self.batch += 1;
+        self.last = self.next;
+        self.next = self.last.next(self.last.worker);
         self.touched = false;
         self.task.committed()
     }
@@ -229,7 +234,7 @@ impl ActiveTask {
             task: self.task,
             running: self.running,
             positions,
-            batch: self.batch,
+            last: self.last,
         }
     }
 }
@@ -239,7 +244,7 @@ pub(crate) struct ParkedTask {
     task: Task,
     running: bool,
     positions: BTreeMap<TopicPartition, Offset>,
-    batch: i64,
+    last: Stamp,
 }
 
 impl ParkedTask {
@@ -251,9 +256,9 @@ impl ParkedTask {
     pub(crate) fn resume(
         self,
         positions: &BTreeMap<TopicPartition, Offset>,
-        batch: i64,
+        last: Stamp,
     ) -> Option<Task> {
-        let current = self.running && self.batch == batch && self.positions == *positions;
+        let current = self.running && self.last == last && self.positions == *positions;
         current.then_some(self.task)
     }
 

@@ -147,16 +147,13 @@ impl<C: Cluster> Worker<C> {
             .partitions_of(id)
             .filter_map(|partition| Some((partition.clone(), standings.get(&partition)?)))
             .collect();
-        let batch = own
-            .values()
-            .map(|standing| standing.metadata.batch())
-            .max()
-            .unwrap_or(0);
+        let stamps = own.values().map(|standing| standing.metadata.stamp());
+        let last = stamps.max().unwrap_or_default();
         let positions = own
             .iter()
             .map(|(tp, standing)| (tp.clone(), standing.offset))
             .collect();
-        let resumed = parked.and_then(|parked| parked.resume(&positions, batch));
+        let resumed = parked.and_then(|parked| parked.resume(&positions, last));
         let running = resumed.is_some();
         let task = match resumed {
             Some(task) => task,
@@ -177,7 +174,7 @@ impl<C: Cluster> Worker<C> {
                 ))
             });
         let lanes = lanes.collect();
-        let mut active = ActiveTask::new(task, lanes, batch);
+        let mut active = ActiveTask::new(task, lanes, last, self.settings.incarnation);
         active.running = running;
         Ok(active)
     }

@@ -61,6 +61,12 @@ pub(crate) fn claim_instance(
     Err(Error::new(ErrorKind::Config, message))
 }
 
+/// A number that nobody else has: of one worker from its start to its end.
+pub(crate) fn incarnation() -> i64 {
+    let (number, _) = Uuid::new_v4().as_u64_pair();
+    number.cast_signed()
+}
+
 /// Locks one name; none if another process has it.
 fn claim(path: &Path) -> std::io::Result<Option<Instance>> {
     let mut file = OpenOptions::new()

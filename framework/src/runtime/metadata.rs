@@ -1,4 +1,4 @@
-//! The string beside a committed offset: Kafka Streams' own format, carrying our batch number.
+//! The string beside a committed offset: Kafka Streams' own format, carrying which batch it was.
 //!
 //! base64 of `version = 2 (1 byte) ‖ partition time (8) ‖ [entries (4), each: key length (4) ‖
 //! UTF-8 key ‖ i64 (8)]`, big-endian; no entries are no bytes. Java reads it, and we read Java's.
@@ -12,11 +12,34 @@ use crate::time::Timestamp;
 
 const VERSION: u8 = 2;
 
-/// Our entry: how many batches the task has committed.
+/// Our entries: how many batches the task has committed, and which worker committed the last.
 const BATCH_KEY: &str = "onceflow.batch";
+const WORKER_KEY: &str = "onceflow.worker";
 
 /// Brokers refuse a longer string (`offset.metadata.max.bytes`).
 const METADATA_BYTES_MAX: usize = 4096;
+
+/// Which batch of a task it was: no two that could both commit have the same stamp.
+///
+/// The number alone would not do: a zombie and its successor give it to batches of their own, and
+/// what the one finds committed may be the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Stamp {
+    /// How many batches the task has committed with it, over all its workers.
+    pub(crate) batch: i64,
+    /// The worker that committed it: a number that no other worker has, now or before.
+    pub(crate) worker: i64,
+}
+
+impl Stamp {
+    /// Of the next batch, which this worker commits.
+    pub(crate) fn next(self, worker: i64) -> Stamp {
+        Stamp {
+            batch: self.batch + 1,
+            worker,
+        }
+    }
+}
 
 /// What is committed beside an offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,17 +59,22 @@ impl OffsetMetadata {
         }
     }
 
-    pub(crate) fn new(partition_time: Timestamp, batch: i64) -> Self {
-        let entries = BTreeMap::from([(BATCH_KEY.to_owned(), batch)]);
+    pub(crate) fn new(partition_time: Timestamp, stamp: Stamp) -> Self {
+        let entries = [(BATCH_KEY, stamp.batch), (WORKER_KEY, stamp.worker)];
+        let entries = entries.map(|(key, number)| (key.to_owned(), number)).into();
         OffsetMetadata {
             partition_time,
             entries,
         }
     }
 
-    /// The number of the batch that committed it; 0 before the first of ours.
-    pub(crate) fn batch(&self) -> i64 {
-        self.entries.get(BATCH_KEY).copied().unwrap_or(0)
+    /// The batch that committed it; number 0 before the first of ours.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let entry = |key| self.entries.get(key).copied().unwrap_or(0);
+        Stamp {
+            batch: entry(BATCH_KEY),
+            worker: entry(WORKER_KEY),
+        }
     }
 
     pub(crate) fn encode(&self) -> String {
@@ -143,8 +171,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(time in any::<i64>(), batch in any::<i64>()) {
-            let metadata = OffsetMetadata::new(Timestamp::from_millis(time), batch);
+        fn what_is_encoded_is_decoded(time in any::<i64>(), batch in any::<i64>(), worker in any::<i64>()) {
+            let stamp = Stamp { batch, worker };
+            let metadata = OffsetMetadata::new(Timestamp::from_millis(time), stamp);
+            prop_assert_eq!(metadata.stamp(), stamp);
             prop_assert_eq!(OffsetMetadata::decode(&metadata.encode()), metadata);
         }
 

@@ -21,7 +21,7 @@ mod instance;
 pub use probe::BatchPoint;
 pub use shared::State;
 
-pub(crate) use instance::{Instance, claim_instance};
+pub(crate) use instance::{Instance, claim_instance, incarnation};
 pub(crate) use probe::Probe;
 pub(crate) use shared::{Shared, WorkerState};
 pub(crate) use task::{Task, TaskSettings};

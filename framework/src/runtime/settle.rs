@@ -4,7 +4,7 @@
 //!   commit ──┬── committed ──────────────────────────> apply ──> go on
 //!            ├── not committed ──> recover ──> roll back, replay | drop the tasks | stop
 //!            ├── not a member ───────────────────────> drop the tasks
-//!            └── unknown ──> resolve ──> the group's offsets say which of the first two
+//!            └── unknown ──> resolve ──> the group's offsets say which of these
 //! ```
 //!
 //! # Invariants
@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use super::active_task::ActiveTask;
+use super::metadata::OffsetMetadata;
 use super::probe::BatchPoint;
 use super::transaction::Outcome;
 use super::worker::{Worker, guard};
@@ -88,24 +89,26 @@ impl<C: Cluster> Worker<C> {
         }
         let partitions: Vec<TopicPartition> = offsets.iter().map(|(tp, _)| tp.clone()).collect();
         let found = self.committed_offsets(&partitions)?;
-        let ours = offsets.iter().zip(&found);
-        let matching = ours
-            .filter(|((_, sent), found)| found.as_ref() == Some(sent))
-            .count();
-        if matching == offsets.len() {
-            tracing::info!("the batch was committed");
-            return self.apply();
+        match verdict(offsets, &found) {
+            Found::Ours => {
+                tracing::info!("the batch was committed");
+                self.apply()
+            }
+            Found::Before => {
+                tracing::info!("the batch was not committed, it is processed again");
+                self.roll_back()
+            }
+            Found::Others => {
+                tracing::info!("somebody else has gone on with these tasks");
+                self.drop_tasks();
+                Ok(())
+            }
+            Found::Torn => {
+                let message = "a part of the offsets of one transaction is committed, which the \
+                               protocol rules out; was a group offset changed by hand?";
+                Err(Error::new(ErrorKind::Transaction, message))
+            }
         }
-        if matching > 0 {
-            let message = format!(
-                "{matching} of the {} offsets of one transaction are committed, which the \
-                 protocol rules out; was a group offset changed by hand?",
-                offsets.len()
-            );
-            return Err(Error::new(ErrorKind::Transaction, message));
-        }
-        tracing::info!("the batch was not committed, it is processed again");
-        self.roll_back()
     }
 
     /// The group's stable offsets, asked until they are known.
@@ -175,5 +178,104 @@ impl<C: Cluster> Worker<C> {
             guard(active, ActiveTask::rolled_back)?;
         }
         Ok(())
+    }
+}
+
+/// What the group's offsets say of a batch whose commit was not answered.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// They are those of the batch.
+    Ours,
+    /// They are from before it.
+    Before,
+    /// Of some of its tasks later batches are committed, or others of the same number: by a
+    /// worker that owns them by now.
+    Others,
+    /// Some are those of the batch and some from before it.
+    Torn,
+}
+
+fn verdict(sent: &[(TopicPartition, Committed)], found: &[Option<Committed>]) -> Found {
+    let (mut ours, mut before) = (false, false);
+    for ((_, sent), found) in sent.iter().zip(found) {
+        let Some(found) = found else {
+            before = true;
+            continue;
+        };
+        if found == sent {
+            ours = true;
+        } else if number(found) < number(sent) {
+            before = true;
+        } else {
+            return Found::Others;
+        }
+    }
+    match (ours, before) {
+        (true, true) => Found::Torn,
+        (true, false) => Found::Ours,
+        (false, _) => Found::Before,
+    }
+}
+
+fn number(committed: &Committed) -> i64 {
+    OffsetMetadata::decode(&committed.metadata).stamp().batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metadata::Stamp;
+    use super::*;
+    use crate::record::Offset;
+    use crate::time::Timestamp;
+
+    const ME: i64 = 7;
+    const OTHER: i64 = 8;
+
+    fn committed(offset: i64, batch: i64, worker: i64) -> Committed {
+        let metadata = OffsetMetadata::new(Timestamp::from_millis(1), Stamp { batch, worker });
+        Committed {
+            offset: Offset::new(offset),
+            metadata: metadata.encode(),
+        }
+    }
+
+    /// Two partitions for which batch 5 was sent, to offset 20, over batch 4 at offset 10.
+    fn check(found: [Option<Committed>; 2], expected: &Found) {
+        let sent = [0, 1].map(|partition| {
+            let partition = TopicPartition::new("in", partition);
+            (partition, committed(20, 5, ME))
+        });
+        assert_eq!(verdict(&sent, &found), *expected);
+    }
+
+    #[test]
+    fn all_or_none_of_the_batch_is_committed() {
+        check([(); 2].map(|()| Some(committed(20, 5, ME))), &Found::Ours);
+        check(
+            [(); 2].map(|()| Some(committed(10, 4, OTHER))),
+            &Found::Before,
+        );
+        check([None, Some(committed(10, 4, ME))], &Found::Before);
+    }
+
+    #[test]
+    fn the_same_batch_of_a_successor_is_not_ours() {
+        let same = || Some(committed(20, 5, OTHER));
+        check([same(), same()], &Found::Others);
+        // It has taken over one task, and the other stands where the batch began.
+        check([same(), Some(committed(10, 4, ME))], &Found::Others);
+    }
+
+    #[test]
+    fn a_successor_that_went_on_from_the_batch_owns_it() {
+        let further = || Some(committed(30, 6, OTHER));
+        check([further(), further()], &Found::Others);
+        check([further(), Some(committed(20, 5, ME))], &Found::Others);
+    }
+
+    #[test]
+    fn a_part_of_a_transaction_is_against_the_protocol() {
+        let (ours, before) = (committed(20, 5, ME), committed(10, 4, ME));
+        check([Some(ours), Some(before)], &Found::Torn);
     }
 }

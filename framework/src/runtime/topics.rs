@@ -20,6 +20,9 @@ use crate::topology::{TopicName, Topology};
 /// The wait between attempts while brokers do not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a topic may be missing before it is said to be.
+const NEW_TOPIC_GRACE: Duration = Duration::from_secs(2);
+
 /// How long one look-up may take before it is made again.
 const CALL_SLICE: Duration = Duration::from_secs(2);
 
@@ -127,15 +130,20 @@ impl<C: Cluster> Setup<'_, C> {
         let names: Vec<Arc<str>> = external
             .map(|topic| topic.resolve(self.config.application_id()))
             .collect();
-        let found = self.look_up(&names)?;
-        let missing: Vec<&str> = names
-            .iter()
-            .filter(|name| !found.contains_key(*name))
-            .map(|name| &**name)
-            .collect();
-        if missing.is_empty() {
-            return Ok(found);
-        }
+        // Brokers hear of a topic that was just created one by one.
+        let deadline = self.clock.elapsed() + NEW_TOPIC_GRACE.min(self.config.startup_timeout());
+        let missing = loop {
+            let found = self.look_up(&names)?;
+            let missing = names.iter().filter(|name| !found.contains_key(*name));
+            let missing: Vec<&str> = missing.map(|name| &**name).collect();
+            if missing.is_empty() {
+                return Ok(found);
+            }
+            if self.clock.elapsed() >= deadline {
+                break missing;
+            }
+            Wake::default().sleep(RETRY_PAUSE);
+        };
         let missing = missing.join(", ");
         let message = format!(
             "topics do not exist: {missing}; create them before the application starts \

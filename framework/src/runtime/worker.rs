@@ -61,6 +61,8 @@ pub(crate) struct WorkerSettings<C: Cluster> {
     pub(crate) number: usize,
     /// The process's stable name.
     pub(crate) instance: Arc<str>,
+    /// A number that no other worker has, now or before: what it commits is known by it.
+    pub(crate) incarnation: i64,
 }
 
 /// A running worker.
@@ -79,11 +81,10 @@ pub(super) struct Worker<C: Cluster> {
     turn_records: usize,
 }
 
-/// When the open batch began and when it last did something.
+/// When the open batch began.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) began: Option<Duration>,
-    last_work: Duration,
 }
 
 /// Runs a worker until it is asked to end or cannot go on.
@@ -156,9 +157,6 @@ impl<C: Cluster> Worker<C> {
         }
         self.fetch()?;
         let processed = self.process()? + self.punctuate()?;
-        if processed > 0 {
-            self.batch.last_work = self.now();
-        }
         let committed = self.commit_if_due(processed == 0)?;
         Ok(processed > 0 || committed || restoring)
     }
@@ -266,20 +264,19 @@ impl<C: Cluster> Worker<C> {
         }
         self.transactor.begin()?;
         let now = self.now();
-        self.batch = Batch {
-            began: Some(now),
-            last_work: now,
-        };
+        self.batch = Batch { began: Some(now) };
         Ok(())
     }
 
-    /// A batch closes by age, by the bytes held for its replay, or when its input has run dry.
+    /// A batch closes by age, by the bytes held for its replay, or when its input has run dry: at
+    /// a low rate that is a moment after it began, so latency is that of the linger; at a high
+    /// rate there is always more, and the batch grows until it is old.
     fn commit_if_due(&mut self, idle: bool) -> Result<bool, Error> {
         let Some(began) = self.batch.began else {
             return Ok(false);
         };
         let (now, config) = (self.now(), &self.settings.config);
-        let drained = idle && now - self.batch.last_work >= config.commit_linger();
+        let drained = idle && now - began >= config.commit_linger();
         let old = now - began >= config.commit_interval();
         let bytes: usize = self.tasks.iter().map(ActiveTask::retained_bytes).sum();
         if !drained && !old && bytes < config.batch_bytes_max() {
@@ -295,8 +292,7 @@ impl<C: Cluster> Worker<C> {
         let config = &self.settings.config;
         let mut timeout = SLEEP_MAX;
         if let Some(began) = self.batch.began {
-            let drained = self.batch.last_work + config.commit_linger();
-            let due = drained.min(began + config.commit_interval());
+            let due = began + config.commit_linger().min(config.commit_interval());
             timeout = timeout.min(due.saturating_sub(now));
         }
         if self.replays.not_before > now {

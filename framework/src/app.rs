@@ -30,7 +30,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::runtime::{
     BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, WorkerState,
-    claim_instance, panic_text, prepare, run,
+    claim_instance, incarnation, panic_text, prepare, run,
 };
 use crate::time::{Clock, SystemClock};
 use crate::topology::Topology;
@@ -179,6 +179,7 @@ impl App {
                 wake,
                 probe: self.probe.clone(),
                 instance: Arc::clone(&instance.name),
+                incarnation: incarnation(),
             };
             running
                 .threads

@@ -91,10 +91,14 @@ async fn run(orders: Orders) -> Result<(), Error> {
     }
 }
 
-/// Does what is ordered when the point is reached for the ordered time.
+/// Does what is ordered when the point is reached for the ordered time, and from there on tells
+/// each commit.
 fn observer(at: At, gate: Arc<Gate>) -> impl Fn(BatchPoint) + Send + Sync {
     let reached = AtomicU64::new(0);
     move |point| {
+        if point == BatchPoint::AfterCommit && reached.load(Ordering::Relaxed) >= at.occurrence {
+            report("reached AfterCommit");
+        }
         if format!("{point:?}") != at.point {
             return;
         }

@@ -13,7 +13,7 @@ use onceflow_framework::{BatchPoint, ErrorKind};
 use onceflow_tests::{
     Cluster, Program,
     ledger::{Ledger, no_hook},
-    wait::{eventually, holds_for},
+    wait::{eventually, holds_for, wait_until},
     worker::{At, Worker},
 };
 
@@ -107,6 +107,38 @@ fn a_commit_after_the_same_instance_started_again_is_refused() {
         "the zombie's commit changed something"
     );
     ledger.feed(100);
+    ledger.wait_for_all();
+    owner.close();
+    ledger.audit();
+}
+
+/// The successor processes the very same records in one batch, so that its offsets are those that
+/// the zombie has sent: that they are committed must not mean to the zombie that it did it.
+#[test]
+fn a_zombie_does_not_take_its_successors_commit_for_its_own() {
+    let ledger = Ledger::new(Cluster::shared(), "zombie-same", 1);
+    ledger.feed(40);
+    let settings = [
+        ("static.membership", "true"),
+        ("batch.bytes.max", "10000000"),
+        ("commit.interval.ms", "2000"),
+        ("commit.linger.ms", "200"),
+    ];
+    let hold = At::hold(BatchPoint::BeforeCommit, 1);
+    let mut zombie = member(&ledger, "twin", Some(hold), &settings);
+    zombie.wait_for_report("holding");
+    // Two commits, a batch of each sub-topology; the zombie's was the first.
+    let owner = member(&ledger, "twin", None, &settings);
+    wait_until("the successor has committed the batch", || {
+        ledger.input_is_consumed()
+    });
+    zombie.go_on();
+    zombie.wait_for_report("failed");
+    assert_eq!(
+        zombie.report("reached AfterCommit"),
+        None,
+        "the zombie's batch was not committed"
+    );
     ledger.wait_for_all();
     owner.close();
     ledger.audit();

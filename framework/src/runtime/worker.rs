@@ -63,8 +63,6 @@ pub(crate) struct WorkerSettings<C: Cluster> {
     pub(crate) instance: Arc<str>,
     /// A number that no other worker has, now or before: what it commits is known by it.
     pub(crate) incarnation: i64,
-    /// A number that no other worker has, now or before: what it commits is known by it.
-    pub(crate) incarnation: i64,
 }
 
 /// A running worker.

@@ -4,7 +4,7 @@
 //!
 //! - A crash waits until so many transfers are settled, so every worker gets some work done.
 //! - Settled transfers come into sight right after a commit. The delay moves the crash from there
-//!   to any point of the transactions that follow.
+//!   to any point of the transactions that follow; most crashes then wait for one that is open.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use onceflow_examples::random::Random;
 
 /// Transactions last up to 100 ms: this reaches every point of one, and into the next.
 const DELAY_MAX_MS: u64 = 150;
+
+/// So many percent of the crashes look for a transaction to break; the others take what comes.
+const INSIDE_PERCENT: u64 = 75;
 
 /// The last crash comes while so many percent of the transfers are still to be made.
 const QUIET_END_PERCENT: u64 = 10;
@@ -24,6 +27,8 @@ pub(crate) struct Crash {
     /// And so much later, or sooner if so many more are settled by then.
     pub(crate) delay: Duration,
     pub(crate) slack: u64,
+    /// And as soon as a transaction is open.
+    pub(crate) inside: bool,
 }
 
 /// All crashes of a run, in their order.
@@ -40,6 +45,7 @@ impl CrashPlan {
                 settled: slot * number + slot / 4 + random.below(slot / 2 + 1),
                 delay: Duration::from_millis(random.below(DELAY_MAX_MS + 1)),
                 slack: slot / 2,
+                inside: random.below(100) < INSIDE_PERCENT,
             }
         };
         CrashPlan((0..count).map(&mut draw).collect())

@@ -191,16 +191,20 @@ impl Drill<'_> {
         let Some(plan) = self.setup.crashes.after(self.crashes.len()) else {
             return Ok(());
         };
-        if self.settled.count < plan.settled || self.restarted.is_some() {
+        if self.settled.count < plan.settled.max(1) || self.restarted.is_some() {
             return Ok(());
         }
         let now = self.now();
         let due = *self.due.get_or_insert(now + plan.delay);
         let due = now >= due || self.settled.count >= plan.settled + plan.slack;
-        if due && self.written as u64 > self.settled.count {
-            return self.crash();
+        let in_flight = self.written as u64 > self.settled.count;
+        if !due || !in_flight {
+            return Ok(());
         }
-        Ok(())
+        if plan.inside && !self.reader.has_open_transaction(&self.setup.changelog())? {
+            return Ok(());
+        }
+        self.crash()
     }
 
     fn crash(&mut self) -> Result<()> {

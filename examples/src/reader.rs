@@ -190,13 +190,30 @@ impl<'c> Reader<'c> {
         let mut open = 0;
         for topic in topics {
             for partition in self.cluster.partitions(topic)? {
-                let end = |of: &BaseConsumer| -> Result<i64> {
-                    Ok(of.fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?.1)
-                };
-                open += usize::from(end(&self.committed)? < end(&self.uncommitted)?);
+                open += usize::from(self.is_open(topic, partition)?);
             }
         }
         Ok(open)
+    }
+
+    /// Whether any partition of a topic ends in an open transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the broker does not say.
+    pub fn has_open_transaction(&self, topic: &str) -> Result<bool> {
+        for partition in self.cluster.partitions(topic)? {
+            if self.is_open(topic, partition)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_open(&self, topic: &str, partition: i32) -> Result<bool> {
+        let (_, stable) = (self.committed).fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?;
+        let (_, high) = (self.uncommitted).fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?;
+        Ok(stable < high)
     }
 
     fn await_settled(&self, topic: &str) -> Result<()> {

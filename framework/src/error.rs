@@ -57,10 +57,10 @@ pub enum Recovery {
 }
 
 /// An error of the framework: what failed, where, why, and what happens next.
-#[derive(Debug)]
+///
+/// `{:?}` prints the same text as `{}`: it is what `fn main() -> Result<(), Error>` shows.
 pub struct Error(Box<Details>);
 
-#[derive(Debug)]
 struct Details {
     kind: ErrorKind,
     recovery: Recovery,
@@ -81,6 +81,24 @@ impl Error {
             position: None,
             source: None,
         }))
+    }
+
+    /// An error that tells several problems, a line each; a single one stays on the line.
+    ///
+    /// ```
+    /// use onceflow_framework::{Error, ErrorKind};
+    ///
+    /// let problems = ["no source".to_owned(), "no sink".to_owned()];
+    /// let error = Error::listing(ErrorKind::Topology, "invalid topology", &problems);
+    /// assert_eq!(error.to_string(), "invalid topology:\n  no source\n  no sink");
+    /// ```
+    #[must_use]
+    pub fn listing(kind: ErrorKind, what: &str, problems: &[String]) -> Self {
+        let message = match problems {
+            [single] => format!("{what}: {single}"),
+            many => format!("{what}:\n  {}", many.join("\n  ")),
+        };
+        Error::new(kind, message)
     }
 
     /// Names the node, unless one nearer to the cause was named already.
@@ -174,6 +192,12 @@ impl fmt::Display for Error {
             Some(causes) => write!(f, ": {causes}"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

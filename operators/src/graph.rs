@@ -109,6 +109,11 @@ impl Graph {
         }
     }
 
+    /// Notes what is wrong, for `build` to tell.
+    pub(crate) fn problem(&self, problem: String) {
+        self.0.borrow_mut().problems.push(problem);
+    }
+
     /// Another stream's or table's node as a parent of a new one here; none, and a problem for
     /// `build` to report, if it belongs to another builder.
     pub(crate) fn own(&self, other: &Graph, node: NodeId, name: &str) -> Option<NodeId> {
@@ -191,8 +196,8 @@ impl Graph {
         if data.problems.is_empty() {
             return built;
         }
-        let problems = data.problems.join("; ");
-        let error = Error::new(ErrorKind::Topology, format!("invalid topology: {problems}"));
+        let what = "invalid topology";
+        let error = Error::listing(ErrorKind::Topology, what, &data.problems);
         Err(match built {
             Ok(_) => error,
             Err(more) => error.because(more),

@@ -84,6 +84,10 @@ pub use tables::KGroupedTable;
 ///     stream.peek(|_key, _value| {});
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot flow through a topology: it is not `Clone + 'static`",
+    note = "derive or implement `Clone` for it, and let it own what it holds"
+)]
 pub trait Data: Clone + 'static {}
 
 impl<T: Clone + 'static> Data for T {}

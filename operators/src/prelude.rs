@@ -14,8 +14,8 @@ pub use crate::{
     Repartitioned, StreamsBuilder,
 };
 pub use onceflow_framework::processor::{
-    Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, Partitions, Processor,
-    Punctuation, PunctuationKind,
+    Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, Partitions,
+    Processor, Punctuation, PunctuationKind,
 };
 pub use onceflow_framework::serde::{
     DefaultSerde, Serde, bincode, bytes, f32, f64, i16, i32, i64, json, nullable, utf8, uuid, vec,
@@ -25,5 +25,5 @@ pub use onceflow_framework::test_driver::{TestDriver, TestInputTopic, TestOutput
 pub use onceflow_framework::time::RecordTime;
 pub use onceflow_framework::topology::{Consumed, OffsetReset, Produced};
 pub use onceflow_framework::{
-    App, Config, Error, Fault, Headers, Record, State, Timestamp, Topology,
+    App, Config, Error, ErrorKind, Fault, Headers, Record, State, Timestamp, Topology,
 };

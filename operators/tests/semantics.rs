@@ -333,3 +333,54 @@ fn streams_of_two_builders_do_not_merge() {
         &["node KSTREAM-FILTER-0000000001 belongs to another builder"],
     );
 }
+
+/// Forwards before there is a batch that it could belong to.
+struct Early;
+
+impl Processor for Early {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+
+    fn init(&mut self, ctx: &mut Context<String, String>) -> Result<(), Fault> {
+        let text = String::from("early");
+        ctx.forward(Record::new(text.clone(), text, Timestamp::from_millis(0)))
+    }
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<String, String>,
+    ) -> Result<(), Fault> {
+        ctx.forward(record)
+    }
+}
+
+#[test]
+fn forwarding_in_init_is_refused_and_names_the_node_that_does_it() {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream("in", Consumed::<String, String>::new())
+        .named("eager")
+        .process(|| Early, &[])
+        .to("out", Produced::new());
+    let error = TestDriver::new(builder.build().unwrap()).unwrap_err();
+    assert_eq!(error.node(), Some("eager"));
+    assert!(error.to_string().contains("not in init"), "{error}");
+}
+
+#[test]
+fn a_branch_after_the_default_branch_is_refused() {
+    let builder = StreamsBuilder::new();
+    let mut split = builder
+        .stream("in", Consumed::<String, String>::new())
+        .named("choice-")
+        .split();
+    split.default_branch().to("rest", Produced::new());
+    split
+        .branch(|_, value| value.is_empty())
+        .to("never", Produced::new());
+    let error = builder.build().unwrap_err();
+    assert!(error.to_string().contains("choice-"), "{error}");
+}

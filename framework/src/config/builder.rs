@@ -239,8 +239,11 @@ impl ConfigBuilder {
         if problems.is_empty() {
             return Ok(self.config);
         }
-        let message = format!("invalid configuration: {}", problems.join("; "));
-        Err(Error::new(ErrorKind::Config, message))
+        Err(Error::listing(
+            ErrorKind::Config,
+            "invalid configuration",
+            &problems,
+        ))
     }
 
     fn name_problems(&self) -> Vec<String> {

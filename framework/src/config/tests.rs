@@ -15,9 +15,8 @@ pub(super) fn outcome(name: &str, value: &str) -> String {
     };
     assert_eq!(error.kind(), ErrorKind::Config, "{name}={value}");
     let told = error.to_string();
-    told.strip_prefix("invalid configuration: ")
-        .expect("every error begins so")
-        .to_owned()
+    let problems = told.strip_prefix("invalid configuration:");
+    problems.expect("every error begins so").trim().to_owned()
 }
 
 /// Rows of a name, a value and a part of the error; no part: the setting is taken.

@@ -65,9 +65,14 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
     }
 
     /// Writes to stores downstream are logged at the time of the record that made them.
-    fn at_time<R>(&mut self, timestamp: Timestamp, act: impl FnOnce(&mut Self) -> R) -> R {
+    fn at_time(
+        &mut self,
+        timestamp: Timestamp,
+        send: impl FnOnce(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.scope.check_batch()?;
         let before = self.scope.record_time.replace(timestamp);
-        let result = act(self);
+        let result = send(self);
         self.scope.record_time.set(before);
         result
     }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::punctuation::Schedules;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::metrics::{DropReason, Drops};
 use crate::record::{Headers, Offset, Position, TaskId, TopicPartition};
 use crate::state::{Changelog, StoreSpec, TaskStore};
@@ -66,6 +66,8 @@ pub(crate) struct TaskScope {
     pub(crate) stream_time: Cell<Timestamp>,
     /// The timestamp of the record, or punctuation, in process: what changelog records carry.
     pub(crate) record_time: Cell<Timestamp>,
+    /// Whether processors are being initialised, outside any batch.
+    pub(crate) initialising: Cell<bool>,
     /// The input topics, and which of them is being processed at which offset.
     pub(crate) inputs: Vec<Arc<str>>,
     pub(crate) at: Cell<Option<(usize, Offset)>>,
@@ -91,6 +93,7 @@ impl TaskScope {
             schedules: RefCell::new(Schedules::default()),
             stream_time: Cell::new(Timestamp::NONE),
             record_time: Cell::new(Timestamp::NONE),
+            initialising: Cell::new(false),
             inputs: Vec::new(),
             at: Cell::new(None),
             panicked: RefCell::new(None),
@@ -108,6 +111,16 @@ impl TaskScope {
     /// The node that the last panic came from, if user code of a processor did it.
     pub(crate) fn take_panicked(&self) -> Option<Arc<str>> {
         self.panicked.borrow_mut().take()
+    }
+
+    /// Refuses to emit what no batch would hold.
+    pub(crate) fn check_batch(&self) -> Result<(), Error> {
+        if !self.initialising.get() {
+            return Ok(());
+        }
+        let message = "records can be forwarded and stores written only while a record or a \
+                       punctuation is processed, not in init";
+        Err(Error::new(ErrorKind::Processing, message))
     }
 
     /// Where the record in process was read; none in a punctuation.
@@ -174,6 +187,7 @@ impl Changelog for StoreLog {
         value: Option<&[u8]>,
         timestamp: Option<Timestamp>,
     ) -> Result<(), Error> {
+        self.scope.check_batch()?;
         let Some(topic) = self.topic else {
             return Ok(());
         };

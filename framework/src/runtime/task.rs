@@ -123,11 +123,18 @@ impl Task {
 
     /// Initialises the processors, once the stores are restored.
     pub(crate) fn init(&mut self) -> Result<(), Error> {
-        for processor in self.chain.processors.values() {
-            processor.borrow_mut().init()?;
-        }
+        self.init_processors()?;
         self.committed = self.times();
         Ok(())
+    }
+
+    /// Nothing may be emitted meanwhile: there is no batch that it would belong to.
+    fn init_processors(&self) -> Result<(), Error> {
+        self.scope.initialising.set(true);
+        let mut processors = self.chain.processors.values();
+        let initialised = processors.try_for_each(|processor| processor.borrow_mut().init());
+        self.scope.initialising.set(false);
+        initialised
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -227,9 +234,7 @@ impl Task {
         self.chain = self
             .topology
             .instantiate(&self.scope, self.settings.on_bad_record)?;
-        for processor in self.chain.processors.values() {
-            processor.borrow_mut().init()?;
-        }
+        self.init_processors()?;
         self.scope
             .schedules
             .borrow_mut()

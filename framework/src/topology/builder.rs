@@ -291,11 +291,8 @@ impl TopologyBuilder {
                 .push("there is no source: nothing would ever be processed".to_owned());
         }
         if !self.problems.is_empty() {
-            let problems = self.problems.join("; ");
-            return Err(Error::new(
-                ErrorKind::Topology,
-                format!("invalid topology: {problems}"),
-            ));
+            let what = "invalid topology";
+            return Err(Error::listing(ErrorKind::Topology, what, &self.problems));
         }
         let sub_topologies = split(&self.nodes, &self.copartitions);
         Ok(Topology {

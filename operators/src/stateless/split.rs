@@ -23,6 +23,8 @@ pub struct BranchedKStream<K, V> {
     splitter: KStream<K, V>,
     branches: Rc<RefCell<Vec<Branch<K, V>>>>,
     next_name: Option<Arc<str>>,
+    /// Whether it has a default branch.
+    closed: bool,
 }
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -77,6 +79,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             splitter: KStream::new(self.graph.clone(), node, name, self.rekeyed),
             branches,
             next_name: None,
+            closed: false,
         }
     }
 }
@@ -97,12 +100,19 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
         self.add(number, Arc::new(predicate))
     }
 
-    /// Adds the branch of all other records, and closes the split.
+    /// Adds the branch of all other records, and closes the split: a branch after it is reported
+    /// when the topology is built.
     pub fn default_branch(&mut self) -> KStream<K, V> {
         self.add(0, Arc::new(|_, _| true))
     }
 
     fn add(&mut self, number: usize, accepts: Accepts<K, V>) -> KStream<K, V> {
+        if self.closed {
+            let split = self.splitter.name();
+            let problem = format!("split {split} has a branch after its default branch");
+            self.splitter.graph.problem(problem);
+        }
+        self.closed = number == 0;
         let own = self.next_name.take();
         let own = own.unwrap_or_else(|| Arc::from(number.to_string()));
         let name = format!("{}{own}", self.splitter.name);

@@ -3,6 +3,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
+use onceflow_broker::{ApiKey, ErrorCode};
 use onceflow_framework::{
     Context, Error, ErrorKind, Fault, Processor, Record, Topology, TopologyBuilder, serde,
     state::StoreBuilder,
@@ -244,6 +245,34 @@ fn a_second_start_of_the_same_handle_is_refused() {
     assert_says(&again, ErrorKind::Config, &["started before"]);
     running.wait_until_running();
     running.close().unwrap();
+}
+
+/// Said by the embedded broker, which has no access control and is told to refuse; on Apache Kafka
+/// the refusal for good is that of the compacted topic below.
+#[test]
+fn a_topic_that_may_not_be_written_is_an_error_that_names_it() {
+    let cluster = Cluster::shared();
+    let Some(broker) = cluster.embedded() else {
+        return;
+    };
+    let ledger = Ledger::new(cluster, "forbidden", 1);
+    ledger.feed(20);
+    let client = format!("{}-a-0-producer", ledger.application);
+    let produce = broker.faults().on(ApiKey::Produce).from_client(client);
+    let fault = produce.fail(ErrorCode::TopicAuthorizationFailed);
+    let watch = Stopwatch::start();
+    let error = program(&ledger, no_hook()).failure();
+    assert!(watch.elapsed() < SOON, "it took {:?}", watch.elapsed());
+    assert_says(
+        &error,
+        ErrorKind::Production,
+        &["forbidden-", "grant the principal access"],
+    );
+    broker.faults().remove(fault);
+    let allowed = program(&ledger, no_hook());
+    ledger.wait_for_all();
+    allowed.close().unwrap();
+    ledger.audit();
 }
 
 /// A refusal that no retry changes: a compacted topic takes no record without a key.

@@ -10,7 +10,7 @@
 //!
 //! # Invariants
 //!
-//! - **Broker first, store second.** A [`ByteStore`] changes only in [`TaskStore::apply`] and in
+//! - **Broker first, store second.** A [`ByteStore`] changes only in `TaskStore::apply` and in
 //!   a restore; the first is called after the broker has committed, never before.
 //! - The changelog holds absolute values: replaying some of it twice converges.
 //! - Nothing here knows of brokers: changelog records leave through the task's collector.

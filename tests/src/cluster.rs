@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use onceflow_broker::{EmbeddedBroker, Memory};
+use onceflow_broker::{Builder, EmbeddedBroker, Memory};
 use rdkafka::{admin::AdminClient, client::DefaultClientContext};
 
 use crate::{
@@ -109,9 +109,26 @@ impl Cluster {
         Self::try_start().unwrap_or_else(|error| panic!("no broker for this test: {error}"))
     }
 
+    /// A broker of the test's own whose transaction markers reach their partitions one by one, each
+    /// this late: a transaction is decided before all of it can be read. Apache Kafka's take the
+    /// time that they take.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with_late_markers(delay: Duration) -> Self {
+        Self::try_start_with(embedded().marker_delay(delay))
+            .unwrap_or_else(|error| panic!("no broker for this test: {error}"))
+    }
+
     fn try_start() -> Result<Self, HarnessError> {
+        Self::try_start_with(embedded())
+    }
+
+    fn try_start_with(embedded: Builder) -> Result<Self, HarnessError> {
         let broker = match BrokerKind::from_environment()? {
-            BrokerKind::Embedded => Broker::Embedded(start_embedded()?),
+            BrokerKind::Embedded => Broker::Embedded(embedded.start()?),
             BrokerKind::Apache => Broker::Apache(ApacheKafka::start()?),
         };
         Ok(Self {
@@ -198,12 +215,10 @@ impl fmt::Debug for Cluster {
 }
 
 /// The embedded broker with the settings that differ from Kafka's defaults for Apache Kafka too.
-fn start_embedded() -> Result<EmbeddedBroker, HarnessError> {
-    let broker = EmbeddedBroker::builder()
+fn embedded() -> Builder {
+    EmbeddedBroker::builder()
         .auto_create_topics(false)
         .transaction_sweep_interval(Duration::from_millis(500))
-        .start()?;
-    Ok(broker)
 }
 
 /// A name no other test of this process or of one running beside it uses.

@@ -3,7 +3,7 @@
 //! `ONCEFLOW_CHAOS_KILLS` sets how many kills each seed gets, `ONCEFLOW_CHAOS_SEEDS` which seeds
 //! (separated by commas): a run that failed says both.
 
-use std::env;
+use std::{env, time::Duration};
 
 use onceflow_framework::BatchPoint;
 use onceflow_tests::{
@@ -45,13 +45,13 @@ fn seeds(default: &[u64]) -> Vec<u64> {
 }
 
 /// Two workers, each killed again and again: from outside at any moment, or at a point of a batch.
-fn storm(seed: u64) {
+fn storm(cluster: &Cluster, seed: u64) {
     let kills = kills();
     show(&format!(
         "ONCEFLOW_CHAOS_SEEDS={seed} ONCEFLOW_CHAOS_KILLS={kills}"
     ));
     let mut dice = Dice::from_seed(seed);
-    let ledger = Ledger::seeded(Cluster::shared(), "chaos", 3, seed);
+    let ledger = Ledger::seeded(cluster, "chaos", 3, seed);
     let mut workers = ["one", "two"].map(|name| (name, None::<Worker>));
     for _ in 0..kills {
         ledger.feed(usize::try_from(20 + dice.below(150)).expect("a small number"));
@@ -101,6 +101,16 @@ fn show(text: &str) {
 #[test]
 fn kills_at_random_moments_lose_and_double_nothing() {
     for seed in seeds(&[20_260_731]) {
-        storm(seed);
+        storm(Cluster::shared(), seed);
+    }
+}
+
+/// A successor comes while its predecessor's markers are still on their way: offsets may be stable
+/// already, and changelogs and inputs not.
+#[test]
+fn kills_while_markers_are_on_their_way_lose_and_double_nothing() {
+    let cluster = Cluster::start_with_late_markers(Duration::from_millis(15));
+    for seed in seeds(&[20_260_732]) {
+        storm(&cluster, seed);
     }
 }

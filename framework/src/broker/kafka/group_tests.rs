@@ -123,17 +123,14 @@ fn a_consumer_closes_at_once_whatever_answer_it_still_owes() {
     eventually("a revocation", || owes_unassign.poll().unwrap());
     let ((), took) = timed(|| owes_unassign.close());
     assert!(took < Duration::from_secs(2), "owing unassign: {took:?}");
-    // The leave was said: the other does not wait for a session to time out.
-    let (partitions, took) = timed(|| assigned(&mut other));
-    assert_eq!(partitions.len(), 2);
+    // The leave was said: the other does not wait for a session to time out. It may be given its
+    // share first, as the revocation is answered, and joined again, before the leave arrives.
+    let mut other = [other];
+    let (_, took) = timed(|| shared_out(&mut other, 2));
     assert!(took < Duration::from_secs(3), "{took:?}");
 
-    // An event that nobody took yet.
     let ((), took) = timed(|| drop(other));
-    assert!(
-        took < Duration::from_secs(2),
-        "owing assign again: {took:?}"
-    );
+    assert!(took < Duration::from_secs(2), "with partitions: {took:?}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(crate) fn opening(setup: &Setup) {
     println!("  broker     {broker}, at {servers}");
     println!("  bank       {accounts} accounts with {balance} each");
     println!("  transfers  {transfers}, at random, over {partitions} partitions");
-    println!("  worker     one process of {threads} threads, killed {crashes} times");
+    println!("  worker     one process, number of threads: {threads}, of kill -9: {crashes}");
     println!("  seed       {}", setup.seed);
     println!();
 }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use onceflow_framework::topology::TopologyBuilder;
+use onceflow_framework::topology::{TopicName, TopologyBuilder};
 use onceflow_framework::{Error, ErrorKind, Topology};
 
 use crate::lowering::Lowering;
@@ -50,6 +50,10 @@ struct Node {
     parents: BTreeSet<NodeId>,
     addition: usize,
     source: Option<StreamSource>,
+    /// The topics that the node itself reads.
+    topics: BTreeSet<TopicName>,
+    /// Whether what is below has a use for null keys.
+    keeps_null_keys: bool,
     write: Write,
 }
 
@@ -145,6 +149,29 @@ impl Graph {
         self.insert(output, &[], Some(source), Box::new(write))
     }
 
+    /// Notes the topic that a node reads.
+    pub(crate) fn reads(&self, node: NodeId, topic: TopicName) {
+        let mut data = self.0.borrow_mut();
+        if let Some(node) = data.nodes.get_mut(node.0) {
+            node.topics.insert(topic);
+        }
+    }
+
+    /// Has a repartition topic take null keys too: a left or outer join is below it.
+    pub(crate) fn keep_null_keys(&self, repartition: NodeId) {
+        let mut data = self.0.borrow_mut();
+        if let Some(node) = data.nodes.get_mut(repartition.0) {
+            node.keeps_null_keys = true;
+        }
+    }
+
+    /// Requires that the topics which these nodes read, or what is above them reads, have the
+    /// same number of partitions.
+    pub(crate) fn copartition(&self, nodes: &[NodeId]) {
+        let topics = self.0.borrow().topics_above(nodes);
+        self.add_extra(move |lowering| lowering.topology().copartition(topics));
+    }
+
     /// Adds something that is no node, before all nodes.
     pub(crate) fn add_extra(&self, write: impl FnOnce(&mut Lowering<'_>) + 'static) {
         self.0.borrow_mut().extras.push(Box::new(write));
@@ -172,6 +199,8 @@ impl Graph {
             output,
             parents: parents.iter().copied().collect(),
             addition,
+            topics: topics_of(source.as_ref()),
+            keeps_null_keys: false,
             source,
             write,
         });
@@ -190,6 +219,7 @@ impl Graph {
         for node in data.in_order() {
             let parents = node.parents.iter().map(|p| Arc::clone(&outputs[p.0]));
             let mut lowering = Lowering::new(&mut topology, parents.collect());
+            lowering.keeps_null_keys = node.keeps_null_keys;
             (node.write)(&mut lowering);
         }
         let built = topology.build();
@@ -205,7 +235,26 @@ impl Graph {
     }
 }
 
+/// The topics of a source that is shared, or may be.
+fn topics_of(source: Option<&StreamSource>) -> BTreeSet<TopicName> {
+    let topics = source.into_iter().flat_map(|source| &source.topics);
+    topics.map(|topic| TopicName::from(&**topic)).collect()
+}
+
 impl Nodes {
+    /// The topics that are read by these nodes, or else by the nodes above them.
+    fn topics_above(&self, nodes: &[NodeId]) -> BTreeSet<TopicName> {
+        let mut topics = BTreeSet::new();
+        let mut open = nodes.to_vec();
+        while let Some(node) = open.pop().map(|id| &self.nodes[id.0]) {
+            topics.extend(node.topics.iter().cloned());
+            if node.topics.is_empty() {
+                open.extend(&node.parents);
+            }
+        }
+        topics
+    }
+
     fn next_addition(&mut self) -> usize {
         self.additions += 1;
         self.additions

@@ -12,11 +12,17 @@ use crate::Data;
 pub(crate) struct Lowering<'t> {
     topology: &'t mut TopologyBuilder,
     parents: Vec<Arc<str>>,
+    /// Whether something below a repartition topic has a use for null keys.
+    pub(crate) keeps_null_keys: bool,
 }
 
 impl<'t> Lowering<'t> {
     pub(crate) fn new(topology: &'t mut TopologyBuilder, parents: Vec<Arc<str>>) -> Self {
-        Lowering { topology, parents }
+        Lowering {
+            topology,
+            parents,
+            keeps_null_keys: false,
+        }
     }
 
     /// The topology, for sources, stores and topics.
@@ -62,8 +68,8 @@ impl<'t> Lowering<'t> {
     }
 
     /// Gives a processor access to stores.
-    pub(crate) fn connect(&mut self, processor: &str, stores: &[String]) {
-        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
+    pub(crate) fn connect(&mut self, processor: &str, stores: &[impl AsRef<str>]) {
+        let stores: Vec<&str> = stores.iter().map(AsRef::as_ref).collect();
         self.topology
             .connect_processor_and_stores(processor, &stores);
     }

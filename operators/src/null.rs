@@ -26,12 +26,19 @@ pub trait OrNull<T>: Sized {
     /// The value, unless it is null.
     fn into_option(self) -> Option<T>;
 
+    /// The value where it is, unless it is null.
+    fn as_option(&self) -> Option<&T>;
+
     /// The serde of this type, from that of `T`.
     fn serde(plain: SharedSerde<T>) -> SharedSerde<Self>;
 }
 
 impl<T: 'static> OrNull<T> for T {
     fn into_option(self) -> Option<T> {
+        Some(self)
+    }
+
+    fn as_option(&self) -> Option<&T> {
         Some(self)
     }
 
@@ -45,6 +52,10 @@ impl<T: 'static> OrNull<T> for Option<T> {
         self
     }
 
+    fn as_option(&self) -> Option<&T> {
+        self.as_ref()
+    }
+
     fn serde(plain: SharedSerde<T>) -> SharedSerde<Self> {
         SharedSerde::new(nullable(plain))
     }
@@ -53,4 +64,12 @@ impl<T: 'static> OrNull<T> for Option<T> {
 /// The value, unless it is null: by its type, or to its serde.
 pub(crate) fn present<T: 'static>(value: impl OrNull<T>, serde: &SharedSerde<T>) -> Option<T> {
     value.into_option().filter(|value| !serde.is_null(value))
+}
+
+/// The value where it is, unless it is null: by its type, or to its serde.
+pub(crate) fn present_in<'v, T: 'static>(
+    value: &'v impl OrNull<T>,
+    serde: &SharedSerde<T>,
+) -> Option<&'v T> {
+    value.as_option().filter(|value| !serde.is_null(value))
 }

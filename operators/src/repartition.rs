@@ -6,6 +6,8 @@
 //!
 //! Three names are taken for each, in the order sink, filter, source, whether they are used or
 //! not. A prefix that is itself generated leaves them generated; a given one names all three.
+//!
+//! The filter lets null keys pass if a join behind the topic has a use for them (KIP-962).
 
 use std::fmt;
 use std::sync::Arc;
@@ -145,13 +147,15 @@ pub(crate) fn add_repartition<K: Data, V: Data>(
     produced: Produced<K, V>,
 ) -> NodeId {
     let source = Arc::clone(&names.source);
-    graph.add(source, &[parent], move |lowering| {
+    let read = TopicName::internal(&*names.topic);
+    let node = graph.add(source, &[parent], move |lowering| {
+        let keeps_null_keys = lowering.keeps_null_keys;
         let topic = lowering
             .topology()
             .add_internal_topic(&names.topic, partitions);
         let key = produced.key_serde().clone();
         let not_null = move |record: Record<K, V>, ctx: &mut Context<K, V>| {
-            if key.is_null(&record.key) {
+            if !keeps_null_keys && key.is_null(&record.key) {
                 ctx.dropped(DropReason::NullKey);
                 return Ok(());
             }
@@ -160,7 +164,9 @@ pub(crate) fn add_repartition<K: Data, V: Data>(
         lowering.processor(&names.filter, Step::supplier(not_null));
         lowering.sink(&names.sink, topic.clone(), produced.clone());
         add_source_of(lowering.topology(), &names.source, topic, &produced);
-    })
+    });
+    graph.reads(node, read);
+    node
 }
 
 /// Reads an internal topic back with the serdes it was written with.

@@ -1,7 +1,9 @@
 //! A stream of records, and how operators append a node to it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use onceflow_framework::processor::{Context, Processor};
@@ -35,6 +37,8 @@ pub struct KStream<K, V> {
     pub(crate) name: Arc<str>,
     /// The key was changed upstream: records may be in another partition than their key's.
     pub(crate) rekeyed: bool,
+    /// The repartition topic of its joins, which share it.
+    pub(crate) join_repartition: Rc<Cell<Option<NodeId>>>,
     /// The name of the next operator.
     next_name: Option<Arc<str>>,
     types: PhantomData<fn() -> (K, V)>,
@@ -54,6 +58,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             node,
             name,
             rekeyed,
+            join_repartition: Rc::default(),
             next_name: None,
             types: PhantomData,
         }
@@ -119,6 +124,7 @@ impl<K, V> Clone for KStream<K, V> {
             node: self.node,
             name: Arc::clone(&self.name),
             rekeyed: self.rekeyed,
+            join_repartition: Rc::clone(&self.join_repartition),
             next_name: self.next_name.clone(),
             types: PhantomData,
         }

@@ -21,6 +21,7 @@ use crate::graph::{Graph, NodeId};
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::Named;
+use crate::view::{TableView, ViewSource};
 
 /// A table with keys `K` and values `V`: each record replaces, or deletes, the row of its key.
 ///
@@ -47,6 +48,8 @@ pub struct KTable<K, V> {
     pub(crate) node: NodeId,
     pub(crate) name: Arc<str>,
     pub(crate) keeping: Rc<Keeping>,
+    /// How others read its rows; none if they cannot.
+    pub(crate) view: Option<ViewSource<K, V>>,
     /// The name of the next operator.
     next_name: Option<Arc<str>>,
     types: PhantomData<fn() -> (K, V)>,
@@ -59,9 +62,33 @@ impl<K: Data, V: Data> KTable<K, V> {
             node,
             name,
             keeping,
+            view: None,
             next_name: None,
             types: PhantomData,
         }
+    }
+
+    /// Lets others read its rows as `view` says, once the graph is complete.
+    pub(crate) fn with_view(mut self, view: impl Fn() -> TableView<K, V> + 'static) -> Self {
+        self.view = Some(Rc::new(view));
+        self
+    }
+
+    /// Lets others read its rows from that store.
+    pub(crate) fn with_store(self, store: Arc<str>) -> Self {
+        self.with_view(move || TableView::stored(&store))
+    }
+
+    /// How to read its rows from a node of `graph`, for which it, or a table upstream, keeps a
+    /// store. None, and a problem for `build` to tell, if it cannot be read there.
+    pub(crate) fn lookup(&self, graph: &Graph) -> Option<ViewSource<K, V>> {
+        graph.own(&self.graph, self.node, &self.name)?;
+        if self.view.is_none() {
+            let name = &self.name;
+            graph.problem(format!("the rows of table {name} cannot be looked up"));
+        }
+        self.keeping.materialize();
+        self.view.as_ref().map(Rc::clone)
     }
 
     /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
@@ -107,6 +134,7 @@ impl<K, V> Clone for KTable<K, V> {
             node: self.node,
             name: Arc::clone(&self.name),
             keeping: Rc::clone(&self.keeping),
+            view: self.view.as_ref().map(Rc::clone),
             next_name: self.next_name.clone(),
             types: PhantomData,
         }
@@ -175,6 +203,19 @@ impl Keeping {
         };
         self.sends_old.set(is_sent);
         is_sent
+    }
+
+    /// Has its rows kept for look-ups: by itself, or by the table that they follow from.
+    pub(crate) fn materialize(&self) {
+        match &self.above {
+            Some(above) if !self.stored.get() => above.materialize(),
+            _ => self.stored.set(true),
+        }
+    }
+
+    /// The store's name, if the user gave one.
+    pub(crate) fn store(&self) -> Option<Arc<str>> {
+        self.queryable.as_ref().map(Arc::clone)
     }
 
     pub(crate) fn is_stored(&self) -> bool {

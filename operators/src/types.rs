@@ -114,3 +114,41 @@ pub struct TypeWithoutASerde;
 /// amounts.process(|| Same, &[]);
 /// ```
 pub struct ProcessorOfOtherTypes;
+
+/// A stream joins a table of its own key type.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+/// let homes: KTable<String, String> = builder.table("homes", Consumed::new());
+/// orders.join_table(&homes, |cents, _city: String| cents, Joined::new());
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+/// let homes: KTable<i64, String> = builder.table("homes", Consumed::new());
+/// orders.join_table(&homes, |cents, _city: String| cents, Joined::new());
+/// ```
+pub struct JoinWithATableOfAnotherKey;
+
+/// The right side of a left join may be missing.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+/// let homes: KTable<String, String> = builder.table("homes", Consumed::new());
+/// orders.left_join_table(&homes, |cents, _city: Option<String>| cents, Joined::new());
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+/// let homes: KTable<String, String> = builder.table("homes", Consumed::new());
+/// orders.left_join_table(&homes, |cents, _city: String| cents, Joined::new());
+/// ```
+pub struct LeftJoinWithoutAnOption;

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use super::node::Children;
 use super::punctuation::{Punctuation, PunctuationKind};
-use super::scope::{StoreLog, StoreSlot, TaskScope};
+use super::scope::TaskScope;
+use super::stores::ConnectedStores;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::metrics::DropReason;
 use crate::record::{Position, Record, TaskId};
-use crate::state::{Changelog, KeyValueStore, StoreKind, TimestampedKeyValueStore};
+use crate::state::{KeyValueStore, TimestampedKeyValueStore};
 use crate::time::Timestamp;
 
 /// The surroundings of one processor: forwards records of type `K`, `V`.
 pub struct Context<K, V> {
     node: Arc<str>,
     index: usize,
-    /// Names of the stores that the topology connects to this processor.
-    stores: Vec<Arc<str>>,
+    stores: ConnectedStores,
     children: Children<K, V>,
     scope: Rc<TaskScope>,
 }
@@ -33,9 +33,9 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         scope: Rc<TaskScope>,
     ) -> Self {
         Context {
+            stores: ConnectedStores::new(Arc::clone(&node), stores, Rc::clone(&scope)),
             node,
             index,
-            stores,
             children,
             scope,
         }
@@ -94,12 +94,7 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         &self,
         name: &str,
     ) -> Result<KeyValueStore<SK, SV>, Error> {
-        let (slot, log) = self.slot(name, StoreKind::KeyValue)?;
-        let serdes = slot
-            .spec
-            .serdes()
-            .ok_or_else(|| self.wrong_types::<SK, SV>(name))?;
-        Ok(KeyValueStore::new(Rc::clone(&slot.store), log, serdes))
+        self.stores.key_value(name)
     }
 
     /// The store of that name whose values carry timestamps: a table's, for one.
@@ -111,54 +106,13 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         &self,
         name: &str,
     ) -> Result<TimestampedKeyValueStore<SK, SV>, Error> {
-        let (slot, log) = self.slot(name, StoreKind::TimestampedKeyValue)?;
-        let serdes = slot
-            .spec
-            .serdes()
-            .ok_or_else(|| self.wrong_types::<SK, SV>(name))?;
-        Ok(TimestampedKeyValueStore::new(
-            Rc::clone(&slot.store),
-            log,
-            serdes,
-        ))
+        self.stores.timestamped_key_value(name)
     }
 
-    fn slot(&self, name: &str, kind: StoreKind) -> Result<(&StoreSlot, Rc<dyn Changelog>), Error> {
-        let slot = self
-            .scope
-            .stores
-            .get(name)
-            .filter(|_| self.stores.iter().any(|s| **s == *name));
-        let Some(slot) = slot else {
-            return Err(self.store_error(format!(
-                "store {name} is not connected to this processor; connect it where the \
-                 processor is added (connected: {})",
-                self.stores.join(", ")
-            )));
-        };
-        if slot.spec.kind != kind {
-            let built = slot.spec.kind;
-            let message = format!("store {name} was built as {built:?}, not as {kind:?}");
-            return Err(self.store_error(message));
-        }
-        let store = Arc::clone(&slot.spec.name);
-        let log = StoreLog {
-            store,
-            scope: Rc::clone(&self.scope),
-            topic: slot.changelog,
-        };
-        Ok((slot, Rc::new(log)))
-    }
-
-    fn wrong_types<SK, SV>(&self, name: &str) -> Error {
-        let (key, value) = (std::any::type_name::<SK>(), std::any::type_name::<SV>());
-        self.store_error(format!(
-            "store {name} was not built for key {key} and value {value}"
-        ))
-    }
-
-    fn store_error(&self, message: String) -> Error {
-        Error::new(ErrorKind::Store, message).at_node(&self.node)
+    /// The stores that the topology connects to this processor.
+    #[must_use]
+    pub fn stores(&self) -> &ConnectedStores {
+        &self.stores
     }
 
     /// Has [`punctuate`](super::Processor::punctuate) called every `interval`: on stream time

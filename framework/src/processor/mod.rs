@@ -14,6 +14,7 @@
 //!   is lost, what it keeps in a store goes back to the last commit.
 
 mod context;
+mod stores;
 mod scope;
 mod punctuation;
 mod node;
@@ -26,6 +27,7 @@ pub use context::Context;
 pub use fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
 pub use partition::{Partitioner, Partitions, murmur2};
 pub use punctuation::{Punctuation, PunctuationKind};
+pub use stores::ConnectedStores;
 
 pub(crate) use fixed_key::FixedKeyAdapter;
 pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};

@@ -34,6 +34,7 @@ where
         let name = self.graph.name(self.next_name(), prefix);
         let parent = self.partitioned_by_key(&store);
         let keeping = Keeping::aggregate(materialized.shared_name());
+        let rows = Arc::clone(&store);
         let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
         let grouped = self.grouped.clone();
         let update = Arc::new(update);
@@ -56,7 +57,7 @@ where
                 };
                 lower_table(lowering, &output, Some((&materialized, &store)), supplier);
             });
-        KTable::new(self.graph.clone(), node, name, keeping)
+        KTable::new(self.graph.clone(), node, name, keeping).with_store(rows)
     }
 }
 

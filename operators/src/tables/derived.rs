@@ -48,6 +48,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         }
         let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
         let compute = Arc::new(compute);
+        let (own, computing) = (keeping.store(), Arc::clone(&compute));
         let node = self
             .graph
             .add(Arc::clone(&name), &[self.node], move |lowering| {
@@ -63,7 +64,14 @@ impl<K: Data, V: Data> KTable<K, V> {
                 let stored = stored.as_ref().map(|(store, m)| (m, store));
                 lower_table(lowering, &output, stored, supplier);
             });
-        KTable::new(self.graph.clone(), node, name, keeping)
+        let table = KTable::new(self.graph.clone(), node, name, keeping);
+        match (own, self.view.as_ref().map(Rc::clone)) {
+            (Some(own), _) => table.with_store(own),
+            (None, Some(above)) => {
+                table.with_view(move || above().computed(Arc::clone(&computing)))
+            }
+            (None, None) => table,
+        }
     }
 }
 

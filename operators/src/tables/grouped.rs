@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use onceflow_framework::topology::Produced;
+use onceflow_framework::topology::{Produced, TopicName};
 
 use super::grouped_update::{Fold, TableAggregate};
 use crate::Data;
@@ -82,6 +82,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let name = self.graph.name(given, prefix);
         let parent = self.repartitioned(&store, sink, source);
         let keeping = Keeping::aggregate(materialized.shared_name());
+        let rows = Arc::clone(&store);
         let (output, sends, fold) = (Arc::clone(&name), Rc::clone(&keeping), Arc::new(fold));
         let node = self
             .graph
@@ -97,7 +98,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
                 };
                 lower_table(lowering, &output, Some((&materialized, &store)), supplier);
             });
-        KTable::new(self.graph.clone(), node, name, keeping)
+        KTable::new(self.graph.clone(), node, name, keeping).with_store(rows)
     }
 
     /// The repartition topic: a named grouping shares one, else each aggregation has its own.
@@ -108,6 +109,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             return shared;
         }
         let topic = format!("{}-repartition", given.unwrap_or(store));
+        let read = TopicName::internal(&*topic);
         let value = ChangeSerde(self.grouped.value.clone());
         let produced = Produced::with(self.grouped.key.clone(), value);
         let node = self
@@ -117,6 +119,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
                 lowering.sink(&sink, topic.clone(), produced.clone());
                 add_source_of(lowering.topology(), &source, topic, &produced);
             });
+        self.graph.reads(node, read);
         self.repartition.set(Some(node));
         node
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use onceflow_framework::metrics::DropReason;
 use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::serde::SharedSerde;
-use onceflow_framework::topology::Consumed;
+use onceflow_framework::topology::{Consumed, TopicName};
 use onceflow_framework::{Fault, Record};
 
 use crate::Data;
@@ -29,14 +29,17 @@ pub(crate) fn add_source_table<K: Data, V: Data>(
     let given = materialized.shared_name();
     let store = graph.store_name(given, &format!("{topic}-"));
     let keeping = Keeping::source(given);
+    let rows = Arc::clone(&store);
     let source = graph.suffixed_name(consumed.name(), "-source", SOURCE);
     let name = graph.name(consumed.name(), "KTABLE-SOURCE-");
+    let read = TopicName::from(topic);
     let (topic, output, kept) = (topic.to_owned(), Arc::clone(&name), Rc::clone(&keeping));
     let node = graph.add(Arc::clone(&name), &[], move |lowering| {
         lowering.source(&source, &topic, consumed.nullable());
         lower_source::<K, V, Option<K>, Option<V>>(lowering, &output, &store, materialized, &kept);
     });
-    KTable::new(graph.clone(), node, name, keeping)
+    graph.reads(node, read);
+    KTable::new(graph.clone(), node, name, keeping).with_store(rows)
 }
 
 /// Adds the table below what was written last.

@@ -58,12 +58,13 @@ impl<K: Data, V: Data> KStream<K, V> {
             parent = add_repartition(&self.graph, parent, names, None, produced);
         }
         let keeping = Keeping::source(materialized.shared_name());
+        let rows = Arc::clone(&store);
         let (output, kept) = (Arc::clone(&name), Rc::clone(&keeping));
         let node = self
             .graph
             .add(Arc::clone(&name), &[parent], move |lowering| {
                 lower_source::<KT, VT, K, V>(lowering, &output, &store, materialized, &kept);
             });
-        KTable::new(self.graph.clone(), node, name, keeping)
+        KTable::new(self.graph.clone(), node, name, keeping).with_store(rows)
     }
 }

@@ -135,6 +135,7 @@ impl Build {
             "to_table" => self.table_of_stream(op)?,
             "count" | "reduce" | "aggregate" => self.aggregation(op)?,
             "group_by_key" | "group_by" => self.group(op)?,
+            "join" => self.join(op)?,
             "split" => self.split(op)?,
             "process" | "process_values" => self.process(op)?,
             "foreach" => {

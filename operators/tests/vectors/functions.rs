@@ -10,6 +10,7 @@ pub(crate) type Predicate = Arc<dyn Fn(&Val, &Val) -> bool + Send + Sync>;
 pub(crate) type FlatMap = Arc<dyn Fn(&Val, &Val) -> Vec<(Val, Val)> + Send + Sync>;
 pub(crate) type Topic = Arc<dyn Fn(&Val, &Val) -> String + Send + Sync>;
 pub(crate) type Reduce = Arc<dyn Fn(&Val, &Val) -> Val + Send + Sync>;
+pub(crate) type Join = Arc<dyn Fn(&Val, &Val, &Val) -> Val + Send + Sync>;
 pub(crate) type Aggregate = Arc<dyn Fn(&Val, &Val, &Val) -> Val + Send + Sync>;
 
 fn split(spec: &str) -> (&str, String) {
@@ -162,6 +163,23 @@ pub(crate) fn reduce(spec: &str) -> Result<Reduce, Skip> {
         "sum" => Arc::new(|a, b| Val::Int(int(a) + int(b))),
         "minus" => Arc::new(|a, b| Val::Int(int(a) - int(b))),
         other => return skip(format!("reduce function {other}")),
+    })
+}
+
+/// Gets key, left and right value.
+pub(crate) fn join(spec: Option<&str>) -> Result<Join, Skip> {
+    let (name, arg) = split(spec.unwrap_or("pair"));
+    let pair = |l: &Val, r: &Val| format!("[{},{}]", l.printed(), r.printed());
+    Ok(match name {
+        "pair" => Arc::new(move |_, l, r| Val::Text(pair(l, r))),
+        "key_pair" => Arc::new(move |k, l, r| Val::Text(k.printed() + &pair(l, r))),
+        "left" => Arc::new(|_, l, _| l.clone()),
+        "right" => Arc::new(|_, _, r| r.clone()),
+        "null_if_right" => Arc::new(move |_, l, r| match r.printed().starts_with(&*arg) {
+            true => Val::Null,
+            false => Val::Text(pair(l, r)),
+        }),
+        other => return skip(format!("join function {other}")),
     })
 }
 

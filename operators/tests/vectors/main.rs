@@ -14,6 +14,7 @@ mod skip;
 mod build;
 mod stateless;
 mod tables;
+mod joins;
 mod processors;
 mod play;
 mod compare;
@@ -109,6 +110,11 @@ fn processors_answer_as_java() {
 #[test]
 fn headers_travel_as_in_java() {
     check("headers");
+}
+
+#[test]
+fn joins_of_a_stream_with_a_table_answer_as_java() {
+    check("stream-table-join");
 }
 
 #[test]

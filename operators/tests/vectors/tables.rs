@@ -17,9 +17,9 @@ pub(crate) enum AnyTable {
 
 #[derive(Clone)]
 pub(crate) struct Table {
-    any: AnyTable,
-    key: Kind,
-    value: Kind,
+    pub(crate) any: AnyTable,
+    pub(crate) key: Kind,
+    pub(crate) value: Kind,
 }
 
 /// A grouped stream or table, with the kinds of its keys and values.

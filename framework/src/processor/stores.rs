@@ -1,0 +1,98 @@
+//! The stores that a topology connects to one processor, without the types that it forwards.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::scope::{StoreLog, StoreSlot, TaskScope};
+use crate::error::{Error, ErrorKind};
+use crate::state::{Changelog, KeyValueStore, StoreKind, StoreSerdes, TimestampedKeyValueStore};
+
+/// The stores of one processor: what [`Context::stores`](super::Context::stores) hands out, for
+/// code that opens stores and has no business with what the processor forwards.
+#[derive(Clone)]
+pub struct ConnectedStores {
+    node: Arc<str>,
+    names: Vec<Arc<str>>,
+    scope: Rc<TaskScope>,
+}
+
+/// A store, its way to the changelog, and its serdes.
+type Opened<'s, K, V> = (&'s StoreSlot, Rc<dyn Changelog>, &'s StoreSerdes<K, V>);
+
+impl ConnectedStores {
+    pub(super) fn new(node: Arc<str>, names: Vec<Arc<str>>, scope: Rc<TaskScope>) -> Self {
+        ConnectedStores { node, names, scope }
+    }
+
+    /// As [`Context::key_value_store`](super::Context::key_value_store).
+    ///
+    /// # Errors
+    ///
+    /// When the topology connects no such store to this processor, or it is of another kind or
+    /// of other types.
+    pub fn key_value<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<KeyValueStore<SK, SV>, Error> {
+        let (slot, log, serdes) = self.open(name, StoreKind::KeyValue)?;
+        Ok(KeyValueStore::new(Rc::clone(&slot.store), log, serdes))
+    }
+
+    /// As [`Context::timestamped_key_value_store`](super::Context::timestamped_key_value_store).
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value`](Self::key_value).
+    pub fn timestamped_key_value<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TimestampedKeyValueStore<SK, SV>, Error> {
+        let (slot, log, serdes) = self.open(name, StoreKind::TimestampedKeyValue)?;
+        let store = Rc::clone(&slot.store);
+        Ok(TimestampedKeyValueStore::new(store, log, serdes))
+    }
+
+    /// The store of that name, if it is connected and as asked for.
+    fn open<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+        kind: StoreKind,
+    ) -> Result<Opened<'_, SK, SV>, Error> {
+        let is_connected = self.names.iter().any(|connected| **connected == *name);
+        let slot = self.scope.stores.get(name).filter(|_| is_connected);
+        let Some(slot) = slot else {
+            return Err(self.error(format!(
+                "store {name} is not connected to this processor; connect it where the \
+                 processor is added (connected: {})",
+                self.names.join(", ")
+            )));
+        };
+        if slot.spec.kind != kind {
+            let built = slot.spec.kind;
+            let message = format!("store {name} was built as {built:?}, not as {kind:?}");
+            return Err(self.error(message));
+        }
+        let Some(serdes) = slot.spec.serdes() else {
+            let (key, value) = (std::any::type_name::<SK>(), std::any::type_name::<SV>());
+            let message = format!("store {name} was not built for key {key} and value {value}");
+            return Err(self.error(message));
+        };
+        let log = StoreLog {
+            store: Arc::clone(&slot.spec.name),
+            scope: Rc::clone(&self.scope),
+            topic: slot.changelog,
+        };
+        Ok((slot, Rc::new(log), serdes))
+    }
+
+    fn error(&self, message: String) -> Error {
+        Error::new(ErrorKind::Store, message).at_node(&self.node)
+    }
+}
+
+impl fmt::Debug for ConnectedStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectedStores({}, {:?})", self.node, self.names)
+    }
+}

@@ -1,0 +1,106 @@
+//! Reading a table's rows from another operator: from its store, or computed from the store of
+//! the table above it.
+//!
+//! ```text
+//!   lookup ──> TableView of a filter without a store ──compute──> TableView of its source ──> store
+//! ```
+//!
+//! # Invariants
+//!
+//! - Whether a table has a store is known only when the graph is lowered, so a view is made then.
+//! - A view names the stores that its reader must be connected to.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use onceflow_framework::processor::ConnectedStores;
+use onceflow_framework::state::{TimestampedKeyValueStore, ValueAndTimestamp};
+use onceflow_framework::{Error, Timestamp};
+
+use crate::Data;
+
+/// The rows of a table, as one task reads them.
+pub(crate) trait Rows<K, V> {
+    fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error>;
+}
+
+/// Opens the rows of a table in a task.
+type Open<K, V> = dyn Fn(&ConnectedStores) -> Result<Box<dyn Rows<K, V>>, Error> + Send + Sync;
+
+/// How the rows of a table are read.
+pub(crate) struct TableView<K, V> {
+    pub(crate) stores: Vec<Arc<str>>,
+    open: Arc<Open<K, V>>,
+}
+
+/// Makes the view of a table once the graph is complete.
+pub(crate) type ViewSource<K, V> = Rc<dyn Fn() -> TableView<K, V>>;
+
+impl<K: Data, V: Data> TableView<K, V> {
+    /// Of a table with a store of its own.
+    pub(crate) fn stored(store: &Arc<str>) -> Self {
+        let name = Arc::clone(store);
+        TableView {
+            stores: vec![Arc::clone(store)],
+            open: Arc::new(move |stores| {
+                let store = stores.timestamped_key_value::<K, V>(&name)?;
+                Ok(Box::new(store) as Box<dyn Rows<K, V>>)
+            }),
+        }
+    }
+
+    /// Of a table whose rows are computed, each time they are asked for.
+    pub(crate) fn computed<V2: Data>(
+        self,
+        compute: Arc<impl Fn(&K, Option<V>) -> Option<V2> + Send + Sync + 'static>,
+    ) -> TableView<K, V2> {
+        let above = self.open;
+        TableView {
+            stores: self.stores,
+            open: Arc::new(move |stores| {
+                let rows = Computed {
+                    above: above(stores)?,
+                    compute: Arc::clone(&compute),
+                };
+                Ok(Box::new(rows) as Box<dyn Rows<K, V2>>)
+            }),
+        }
+    }
+
+    /// The rows in the task of the processor that has these stores.
+    pub(crate) fn open(&self, stores: &ConnectedStores) -> Result<Box<dyn Rows<K, V>>, Error> {
+        (self.open)(stores)
+    }
+}
+
+impl<K, V> Clone for TableView<K, V> {
+    fn clone(&self) -> Self {
+        TableView {
+            stores: self.stores.clone(),
+            open: Arc::clone(&self.open),
+        }
+    }
+}
+
+impl<K: Data, V: Data> Rows<K, V> for TimestampedKeyValueStore<K, V> {
+    fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        self.get(key)
+    }
+}
+
+/// Rows that follow from those of the table above.
+struct Computed<K, V, F> {
+    above: Box<dyn Rows<K, V>>,
+    compute: Arc<F>,
+}
+
+impl<K, V, V2, F: Fn(&K, Option<V>) -> Option<V2>> Rows<K, V2> for Computed<K, V, F> {
+    fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V2>>, Error> {
+        let (value, timestamp) = match self.above.get(key)? {
+            Some(row) => (Some(row.value), row.timestamp),
+            None => (None, Timestamp::NONE),
+        };
+        let value = (self.compute)(key, value);
+        Ok(value.map(|value| ValueAndTimestamp { value, timestamp }))
+    }
+}

@@ -20,13 +20,16 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
     prop::collection::vec(input, 0..40)
 }
 
+/// Key, value and time of a record.
+type Output = (String, Option<String>, i64);
+
 /// Plays records of `left` and `right` on three partitions each; answers `out` in the order of the
 /// inputs, as key, value and time.
-fn play(topology: Topology, inputs: &[Input]) -> Vec<(String, Option<String>, i64)> {
+fn play(topology: Topology, inputs: &[Input]) -> Result<Vec<Output>, Error> {
     let driver = TestDriver::builder(topology)
         .partitions("left", 3)
         .partitions("right", 3);
-    let driver = driver.build().unwrap();
+    let driver = driver.build()?;
     let [left, right] =
         ["left", "right"].map(|topic| driver.input_topic(topic, utf8(), nullable(utf8())));
     let out = driver.output_topic("out", utf8(), nullable(utf8()));
@@ -34,16 +37,14 @@ fn play(topology: Topology, inputs: &[Input]) -> Vec<(String, Option<String>, i6
     for (is_left, key, value, at, crashes) in inputs {
         let topic = if *is_left { &left } else { &right };
         let value = value.map(|value| value.to_string());
-        topic
-            .pipe(key.to_string(), value, Timestamp::from_millis(*at))
-            .unwrap();
+        topic.pipe(key.to_string(), value, Timestamp::from_millis(*at))?;
         if *crashes {
-            driver.restart().unwrap();
+            driver.restart()?;
         }
-        let new = out.read_all().unwrap().into_iter();
+        let new = out.read_all()?.into_iter();
         told.extend(new.map(|r| (r.key, r.value, r.timestamp.as_millis())));
     }
-    told
+    Ok(told)
 }
 
 fn pair(left: &str, right: Option<&str>) -> String {
@@ -71,7 +72,7 @@ proptest! {
             stream.join_table(&table, |l: String, r: String| pair(&l, Some(&r)), joined)
         };
         result.to("out", Produced::new());
-        let out = play(builder.build().unwrap(), &inputs);
+        let out = play(builder.build().unwrap(), &inputs).unwrap();
 
         let mut expected = Vec::new();
         for (index, (is_left, key, value, at, _)) in inputs.iter().enumerate() {

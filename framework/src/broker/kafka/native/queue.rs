@@ -238,16 +238,14 @@ unsafe fn first_undelivered(event: *mut sys::rd_kafka_event_t) -> Event {
     // SAFETY: messages live as long as their event; what is said of them is copied.
     unsafe {
         while let Some(message) = sys::rd_kafka_event_message_next(event).as_ref() {
-            let Err(mut failure) = resp(raw_code(&message.err)) else {
+            // Not `rd_kafka_message_produce_errstr`, the broker's own words: they belong to the
+            // response, which librdkafka's thread has freed by now.
+            let Err(failure) = resp(raw_code(&message.err)) else {
                 continue;
             };
             // Purged is what an abort asks for.
             if matches!(failure.code, Code::PurgeQueue | Code::PurgeInflight) {
                 continue;
-            }
-            let broker_words = sys::rd_kafka_message_produce_errstr(message);
-            if !broker_words.is_null() {
-                failure.text = text(broker_words);
             }
             let topic = text(sys::rd_kafka_topic_name(message.rkt));
             return Event::Undelivered(TopicPartition::new(topic, message.partition), failure);

@@ -21,7 +21,9 @@ mod instance;
 pub use probe::BatchPoint;
 pub use shared::State;
 
+pub(crate) use active_task::{ActiveTask, Lane, Progress};
 pub(crate) use instance::{Instance, claim_instance, incarnation};
+pub(crate) use metadata::Stamp;
 pub(crate) use probe::Probe;
 pub(crate) use shared::{Shared, WorkerState};
 pub(crate) use task::{Task, TaskSettings};

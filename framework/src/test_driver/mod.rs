@@ -80,6 +80,7 @@ mod engine;
 mod builder;
 mod topics;
 mod stores;
+mod batch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -99,6 +100,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use batch::BatchDriver;
 pub use builder::TestDriverBuilder;
 pub use capture::{CapturedRecord, RawBytes};
 pub use stores::{TestKeyValueStore, TestTimestampedKeyValueStore};

@@ -14,6 +14,7 @@ mod native;
 mod clients;
 mod stages;
 mod transaction;
+mod unsent;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::cli::Options;
 use crate::marks::Marks;
 use crate::os;
 use crate::workload::Workload;
+
+pub use unsent::Unsent;
 
 use clients::{Committer, Reader, topics};
 use stages::Stages;

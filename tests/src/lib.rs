@@ -15,6 +15,8 @@
 //!     ├─ punctual      another, driven by time, on the same topics
 //!     ├─ worker        it in a process of its own, to be crashed, killed, paused
 //!     └─ program       it in this process, to be observed and tampered with
+//!
+//!   vectors            cases that Kafka Streams has answered, played on the test driver
 //! ```
 //!
 //! # Running
@@ -48,6 +50,7 @@ pub mod wait;
 pub mod ledger;
 pub mod punctual;
 pub mod worker;
+pub mod vectors;
 
 mod error;
 mod dice;

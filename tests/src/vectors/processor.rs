@@ -1,15 +1,26 @@
 //! The processors that cases name: each kind is a line or two of the Processor API.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use onceflow::prelude::*;
 use serde_json::Value;
 
-use crate::build::{AnyStream, Build, Stream, named};
-use crate::fields::Fields;
-use crate::functions::{self, Map};
-use crate::skip::{Skip, skip};
-use crate::val::{Kind, Val};
+use super::build::{Applied, Build, named};
+use super::fields::Fields;
+use super::functions::{self, Map};
+use super::handles::{Kinds, Stream};
+use super::unplayable::{Unplayable, unplayable};
+use super::val::{Kind, Val, View};
+
+pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
+    if !matches!(op.text("op"), "process" | "process_values") {
+        return Ok(false);
+    }
+    let Stream { any, kinds } = build.stream(op)?;
+    build.keep(op, any.processed(op, kinds)?);
+    Ok(true)
+}
 
 /// What a processor does with each record.
 #[derive(Clone)]
@@ -44,7 +55,7 @@ struct Ticks {
 }
 
 impl Does {
-    fn read(spec: &Fields<'_>) -> Result<Self, Skip> {
+    fn read(spec: &Fields<'_>) -> Result<Self, Unplayable> {
         let store = || spec.text("store").to_owned();
         let function = || functions::map(spec.text("fn"));
         let does = match spec.text("kind") {
@@ -69,7 +80,7 @@ impl Does {
             "read_store" => Does::ReadStore(store()),
             "tick" => Does::Tick(ticks(spec)),
             "buffer" => Does::Buffer(store(), ticks(spec)),
-            other => return skip(format!("processor {other}")),
+            other => return unplayable(format!("processor {other}")),
         };
         spec.done();
         Ok(does)
@@ -108,45 +119,47 @@ fn ticks(spec: &Fields<'_>) -> Ticks {
     }
 }
 
-impl Build {
-    pub(crate) fn process(&mut self, op: &Fields<'_>) -> Result<(), Skip> {
-        let Stream { any, key, value } = self.input(op);
-        let AnyStream::Plain(stream) = any else {
-            return skip("a processor behind a table's stream");
-        };
+/// What a processor hangs on.
+pub(super) trait Processed {
+    fn processed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Stream, Unplayable>;
+}
+
+impl<K: View, V: View> Processed for KStream<K, V> {
+    fn processed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Stream, Unplayable> {
         let does = Does::read(&Fields::of("processor", op.value("processor")))?;
         let stores: Vec<&str> = op.list("stores").iter().filter_map(Value::as_str).collect();
-        let value = does.values(value);
-        let stream = named!(stream, op);
-        let result = match op.text("op") {
-            "process" => stream.process(move || Player::new(&does), &stores),
-            _ => stream.process_values(move || ValuePlayer(Player::new(&does)), &stores),
-        };
-        let result = Stream {
-            any: result.into(),
-            key,
-            value,
-        };
-        self.streams.insert(op.text("id").to_owned(), result);
-        Ok(())
+        let kinds = kinds.of_value(does.values(kinds.value));
+        let stream = named!(self, op);
+        Ok(match op.text("op") {
+            "process" => {
+                let stream = stream.process(move || Player::<K, V>::new(&does), &stores);
+                Stream::new(stream, kinds)
+            }
+            _ => {
+                let supplier = move || ValuePlayer(Player::<K, V>::new(&does));
+                Stream::new(stream.process_values(supplier, &stores), kinds)
+            }
+        })
     }
 }
 
 /// Does it.
-struct Player {
+struct Player<K, V> {
     does: Does,
     values: Option<KeyValueStore<Val, Val>>,
     table: Option<TimestampedKeyValueStore<Val, Val>>,
     punctuated: i64,
+    types: PhantomData<fn(K, V)>,
 }
 
-impl Player {
+impl<K: View, V: View> Player<K, V> {
     fn new(does: &Does) -> Self {
         Player {
             does: does.clone(),
             values: None,
             table: None,
             punctuated: 0,
+            types: PhantomData,
         }
     }
 
@@ -201,9 +214,9 @@ impl Player {
     }
 }
 
-impl Processor for Player {
-    type KeyIn = Val;
-    type ValueIn = Val;
+impl<K: View, V: View> Processor for Player<K, V> {
+    type KeyIn = K;
+    type ValueIn = V;
     type KeyOut = Val;
     type ValueOut = Val;
 
@@ -229,12 +242,13 @@ impl Processor for Player {
         Ok(())
     }
 
-    fn process(
-        &mut self,
-        record: Record<Val, Val>,
-        ctx: &mut Context<Val, Val>,
-    ) -> Result<(), Fault> {
-        let mut record = record;
+    fn process(&mut self, record: Record<K, V>, ctx: &mut Context<Val, Val>) -> Result<(), Fault> {
+        let mut record = Record {
+            key: record.key.view(),
+            value: record.value.view(),
+            timestamp: record.timestamp,
+            headers: record.headers,
+        };
         match &self.does {
             Does::Drop => return Ok(()),
             Does::Rekey(map) => record.key = map(&record.key, &record.value),
@@ -315,14 +329,14 @@ impl Processor for Player {
 }
 
 /// Does it without touching the key.
-struct ValuePlayer(Player);
+struct ValuePlayer<K, V>(Player<K, V>);
 
-impl FixedKeyProcessor for ValuePlayer {
-    type Key = Val;
-    type ValueIn = Val;
+impl<K: View, V: View> FixedKeyProcessor for ValuePlayer<K, V> {
+    type Key = K;
+    type ValueIn = V;
     type ValueOut = Val;
 
-    fn init(&mut self, ctx: &mut FixedKeyContext<'_, Val, Val>) -> Result<(), Fault> {
+    fn init(&mut self, ctx: &mut FixedKeyContext<'_, K, Val>) -> Result<(), Fault> {
         if let Does::Count(store) | Does::Latest(store) = &self.0.does {
             self.0.values = Some(ctx.key_value_store(store)?);
         }
@@ -331,10 +345,10 @@ impl FixedKeyProcessor for ValuePlayer {
 
     fn process(
         &mut self,
-        record: FixedKeyRecord<Val, Val>,
-        ctx: &mut FixedKeyContext<'_, Val, Val>,
+        record: FixedKeyRecord<K, V>,
+        ctx: &mut FixedKeyContext<'_, K, Val>,
     ) -> Result<(), Fault> {
-        match self.0.value(record.key(), &record.value)? {
+        match self.0.value(&record.key().view(), &record.value.view())? {
             Some(value) => ctx.forward(record.with_value(value)),
             None => Ok(()),
         }

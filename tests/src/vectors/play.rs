@@ -12,10 +12,10 @@ use onceflow::test_driver::{CapturedRecord, RawBytes};
 use onceflow::{ErrorKind, Header};
 use serde_json::Value;
 
-use crate::build::Build;
-use crate::compare;
-use crate::fields::Fields;
-use crate::skip::{Skip, skip};
+use super::build::Build;
+use super::compare::{self, Difference};
+use super::fields::Fields;
+use super::unplayable::{Unplayable, unplayable};
 
 /// Operators that no store, no cache and no optimisation changes.
 const UNCHANGED_BY_CONFIG: [&str; 13] = [
@@ -41,13 +41,12 @@ struct Expected<'j> {
 }
 
 impl<'j> Expected<'j> {
-    fn of(case: &Fields<'j>) -> Result<Self, Skip> {
-        let fixed = case.object_or("expect_fixed");
-        if case.get("known_java_bug").is_some() && fixed.is_none() {
-            return skip("a known bug of Java's, without the right answer");
+    fn of(case: &Fields<'j>) -> Self {
+        case.get("known_java_bug");
+        Expected {
+            java: Fields::of("expect", case.value("expect")),
+            fixed: case.object_or("expect_fixed"),
         }
-        let java = Fields::of("expect", case.value("expect"));
-        Ok(Expected { java, fixed })
     }
 
     fn get(&self, name: &str) -> Option<&'j Value> {
@@ -58,11 +57,11 @@ impl<'j> Expected<'j> {
 }
 
 /// Plays a case; answers what differs.
-pub(crate) fn case(case: &Fields<'_>) -> Result<Vec<String>, Skip> {
+pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     for about in ["id", "family", "about", "v"] {
         case.value(about);
     }
-    let expected = Expected::of(case)?;
+    let expected = Expected::of(case);
     let ops = case.list("topology");
     let config = Fields::of("config", case.value("config"));
     let on_bad_record = check_config(&config, ops)?;
@@ -81,10 +80,15 @@ pub(crate) fn case(case: &Fields<'_>) -> Result<Vec<String>, Skip> {
     let topology = match topology {
         Ok(topology) => topology,
         Err(_) if failure.is_some() => return Ok(Vec::new()),
-        Err(error) => return Ok(vec![format!("the topology cannot be built: {error}")]),
+        Err(error) => {
+            return Ok(vec![Difference::of(
+                "build",
+                format!("cannot be built: {error}"),
+            )]);
+        }
     };
     if expected.get("build_error").is_some() {
-        return Ok(vec!["building the topology does not fail".to_owned()]);
+        return Ok(vec![Difference::of("build", "building does not fail")]);
     }
     let described = topology.describe();
     let driver = TestDriver::builder(topology)
@@ -93,10 +97,17 @@ pub(crate) fn case(case: &Fields<'_>) -> Result<Vec<String>, Skip> {
         .shared_stream_time()
         .build();
     let driver = match driver {
-        Ok(_) if failure.is_some() => return Ok(vec!["starting does not fail".to_owned()]),
+        Ok(_) if failure.is_some() => {
+            return Ok(vec![Difference::of("start", "starting does not fail")]);
+        }
         Ok(driver) => driver,
         Err(_) if failure.is_some() => return Ok(Vec::new()),
-        Err(error) => return Ok(vec![format!("the driver does not start: {error}")]),
+        Err(error) => {
+            return Ok(vec![Difference::of(
+                "start",
+                format!("does not start: {error}"),
+            )]);
+        }
     };
     let mut differences = Vec::new();
     compare::description(&described, expected.get("describe"), &mut differences);
@@ -110,7 +121,7 @@ fn play_all(
     driver: &TestDriver,
     steps: &[Value],
     expected: &Expected<'_>,
-    differences: &mut Vec<String>,
+    differences: &mut Vec<Difference>,
 ) {
     let answers = expected.get("steps").and_then(Value::as_array);
     let answers = answers.expect("a topology that starts answers steps");
@@ -138,7 +149,7 @@ fn play_all(
 }
 
 /// Which settings are understood; what they leave to the driver.
-fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Skip> {
+fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Unplayable> {
     let is_unchanged = ops.iter().all(|op| {
         op["op"]
             .as_str()
@@ -146,19 +157,19 @@ fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Skip>
     });
     let cache = config.text_or("statestore.cache.max.bytes");
     if cache.is_some_and(|bytes| bytes != "0") && !is_unchanged {
-        return skip("the cache");
+        return unplayable("the cache");
     }
     if config.text_or("topology.optimization") == Some("all") && !is_unchanged {
-        return skip("topology.optimization");
+        return unplayable("topology.optimization");
     }
     if config.text_or("dsl.store.format") == Some("HEADERS") {
-        return skip("stores with headers");
+        return unplayable("stores with headers");
     }
     if config.text_or("ensure.explicit.internal.resource.naming") == Some("true") {
-        return skip("ensure.explicit.internal.resource.naming");
+        return unplayable("ensure.explicit.internal.resource.naming");
     }
     if config.text_or("processing.exception.handler") == Some("continue") {
-        return skip("processing.exception.handler");
+        return unplayable("processing.exception.handler");
     }
     // The engine of the stores and the guarantee change no answer.
     config.text_or("dsl.store.suppliers.class");
@@ -171,10 +182,10 @@ fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Skip>
 
 /// What a step answered.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) out: BTreeMap<String, Vec<CapturedRecord>>,
-    pub(crate) dropped: u64,
-    pub(crate) failed: Option<String>,
+pub(super) struct Answer {
+    pub(super) out: BTreeMap<String, Vec<CapturedRecord>>,
+    pub(super) dropped: u64,
+    pub(super) failed: Option<String>,
 }
 
 /// What was played so far.
@@ -270,7 +281,7 @@ fn header(pair: &Value) -> Header {
 }
 
 /// Input and output as the cases write it: null, text, an int64, or raw bytes.
-pub(crate) fn bytes(value: &Value) -> Option<Bytes> {
+pub(super) fn bytes(value: &Value) -> Option<Bytes> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(Bytes::copy_from_slice(text.as_bytes())),

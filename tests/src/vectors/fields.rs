@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// The fields of an object, and which of them were asked for.
-pub(crate) struct Fields<'j> {
+pub(super) struct Fields<'j> {
     what: String,
     fields: &'j Map<String, Value>,
     asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'j> Fields<'j> {
-    pub(crate) fn of(what: &str, value: &'j Value) -> Self {
+    pub(super) fn of(what: &str, value: &'j Value) -> Self {
         let fields = value.as_object();
         Fields {
             what: what.to_owned(),
@@ -22,42 +22,42 @@ impl<'j> Fields<'j> {
         }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&'j Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&'j Value> {
         self.asked.borrow_mut().insert(name.to_owned());
         self.fields.get(name)
     }
 
-    pub(crate) fn value(&self, name: &str) -> &'j Value {
+    pub(super) fn value(&self, name: &str) -> &'j Value {
         let what = &self.what;
         self.get(name)
             .unwrap_or_else(|| panic!("{what} has no {name}"))
     }
 
-    pub(crate) fn text(&self, name: &str) -> &'j str {
+    pub(super) fn text(&self, name: &str) -> &'j str {
         let text = self.value(name).as_str();
         text.unwrap_or_else(|| panic!("{name} of {} is no text", self.what))
     }
 
-    pub(crate) fn text_or(&self, name: &str) -> Option<&'j str> {
+    pub(super) fn text_or(&self, name: &str) -> Option<&'j str> {
         self.get(name).and_then(Value::as_str)
     }
 
-    pub(crate) fn number_or(&self, name: &str) -> Option<i64> {
+    pub(super) fn number_or(&self, name: &str) -> Option<i64> {
         self.get(name).and_then(Value::as_i64)
     }
 
-    pub(crate) fn list(&self, name: &str) -> &'j [Value] {
+    pub(super) fn list(&self, name: &str) -> &'j [Value] {
         self.get(name)
             .and_then(Value::as_array)
             .map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn object_or(&self, name: &str) -> Option<Fields<'j>> {
+    pub(super) fn object_or(&self, name: &str) -> Option<Fields<'j>> {
         self.get(name).map(|value| Fields::of(name, value))
     }
 
     /// All of them were asked for.
-    pub(crate) fn done(&self) {
+    pub(super) fn done(&self) {
         let asked = self.asked.borrow();
         let unknown: Vec<_> = self
             .fields

@@ -1,9 +1,10 @@
 //! The one type of keys and values in the runner: null, text or an int64.
 
-use onceflow::serde::{Encoded, Serde, SerdeError};
+use onceflow::prelude::*;
+use onceflow::serde::{Encoded, SerdeError, SharedSerde};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Val {
+pub(super) enum Val {
     Null,
     Text(String),
     Int(i64),
@@ -11,13 +12,13 @@ pub(crate) enum Val {
 
 /// How values of a stream are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     Text,
     Int,
 }
 
 impl Kind {
-    pub(crate) fn named(name: Option<&str>) -> Self {
+    pub(super) fn named(name: Option<&str>) -> Self {
         match name {
             None | Some("str") => Kind::Text,
             Some("i64") => Kind::Int,
@@ -26,7 +27,7 @@ impl Kind {
     }
 
     /// The result of a function, which is text, as this kind.
-    pub(crate) fn parse(self, text: Val) -> Val {
+    pub(super) fn parse(self, text: Val) -> Val {
         match (self, text) {
             (Kind::Int, Val::Text(text)) => Val::Int(text.parse().expect("a decimal")),
             (_, val) => val,
@@ -34,15 +35,23 @@ impl Kind {
     }
 }
 
-/// What functions see of a value: text, or null.
-pub(crate) trait View: Clone + 'static {
+/// A type of keys or values in a topology: what functions see of it, and how it is written.
+pub(super) trait View: Data + OrNull<<Self as View>::Row> {
+    /// The same without null: what tables hold.
+    type Row: View<Row = Self::Row>;
+
+    /// Text, or null.
     fn view(&self) -> Val;
 
     /// The value again; none for null.
     fn from_val(val: Val) -> Option<Self>;
+
+    fn serde_of(kind: Kind) -> SharedSerde<Self>;
 }
 
 impl View for Val {
+    type Row = Val;
+
     fn view(&self) -> Val {
         self.clone()
     }
@@ -50,9 +59,15 @@ impl View for Val {
     fn from_val(val: Val) -> Option<Self> {
         (val != Val::Null).then_some(val)
     }
+
+    fn serde_of(kind: Kind) -> SharedSerde<Val> {
+        SharedSerde::new(ValSerde(kind))
+    }
 }
 
 impl View for i64 {
+    type Row = i64;
+
     fn view(&self) -> Val {
         Val::Int(*self)
     }
@@ -63,9 +78,15 @@ impl View for i64 {
             _ => None,
         }
     }
+
+    fn serde_of(_kind: Kind) -> SharedSerde<i64> {
+        SharedSerde::new(i64())
+    }
 }
 
-impl<V: View> View for Option<V> {
+impl<V: View<Row = V>> View for Option<V> {
+    type Row = V;
+
     fn view(&self) -> Val {
         self.as_ref().map_or(Val::Null, View::view)
     }
@@ -73,15 +94,19 @@ impl<V: View> View for Option<V> {
     fn from_val(val: Val) -> Option<Self> {
         V::from_val(val).map(Some)
     }
+
+    fn serde_of(kind: Kind) -> SharedSerde<Self> {
+        SharedSerde::new(nullable(<V as View>::serde_of(kind)))
+    }
 }
 
 impl Val {
-    pub(crate) fn text(text: impl Into<String>) -> Self {
+    pub(super) fn text(text: impl Into<String>) -> Self {
         Val::Text(text.into())
     }
 
     /// The text view; none for null.
-    pub(crate) fn as_text(&self) -> Option<String> {
+    pub(super) fn as_text(&self) -> Option<String> {
         match self {
             Val::Null => None,
             Val::Text(text) => Some(text.clone()),
@@ -90,14 +115,14 @@ impl Val {
     }
 
     /// The text view, `null` for null.
-    pub(crate) fn printed(&self) -> String {
+    pub(super) fn printed(&self) -> String {
         self.as_text().unwrap_or_else(|| "null".to_owned())
     }
 }
 
 /// Reads and writes values of a kind, null included.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ValSerde(pub(crate) Kind);
+pub(super) struct ValSerde(pub(super) Kind);
 
 impl Serde for ValSerde {
     type Item = Val;

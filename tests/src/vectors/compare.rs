@@ -6,29 +6,51 @@ use onceflow::prelude::*;
 use onceflow::test_driver::CapturedRecord;
 use serde_json::{Value, json};
 
-use crate::play::{Answer, bytes};
-use crate::val::Val;
+use super::play::{Answer, bytes};
+use super::val::Val;
 
-pub(crate) fn description(ours: &str, expected: Option<&Value>, differences: &mut Vec<String>) {
+/// What is not as expected.
+pub(super) struct Difference {
+    /// Which part of the answer, the same for all cases.
+    pub(super) what: &'static str,
+    /// Expected and actual.
+    pub(super) details: String,
+}
+
+impl Difference {
+    pub(super) fn of(what: &'static str, details: impl Into<String>) -> Self {
+        let details = details.into();
+        Difference { what, details }
+    }
+}
+
+pub(super) fn description(ours: &str, expected: Option<&Value>, differences: &mut Vec<Difference>) {
     let expected = expected.and_then(Value::as_str).unwrap_or(ours);
     // Lists are sets: sorted in both.
     if expected.trim_end() != ours.trim_end() {
-        differences.push(format!("describe\n--- Java\n{expected}\n--- ours\n{ours}"));
+        let details = format!("--- Java\n{expected}\n--- ours\n{ours}");
+        differences.push(Difference::of("describe", details));
     }
 }
 
-pub(crate) fn branches(
+pub(super) fn branches(
     ours: &BTreeMap<String, Vec<String>>,
     expected: Option<&Value>,
-    differences: &mut Vec<String>,
+    differences: &mut Vec<Difference>,
 ) {
     let ours = json!(ours);
     if let Some(expected) = expected.filter(|expected| **expected != ours) {
-        differences.push(format!("branches: Java {expected}, ours {ours}"));
+        let details = format!("branches: Java {expected}\n          ours {ours}");
+        differences.push(Difference::of("branches", details));
     }
 }
 
-pub(crate) fn step(step: usize, ours: &Answer, expected: &Value, differences: &mut Vec<String>) {
+pub(super) fn step(
+    step: usize,
+    ours: &Answer,
+    expected: &Value,
+    differences: &mut Vec<Difference>,
+) {
     let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for record in expected["out"].as_array().into_iter().flatten() {
         let topic = record["topic"].as_str().expect("an output has a topic");
@@ -42,21 +64,24 @@ pub(crate) fn step(step: usize, ours: &Answer, expected: &Value, differences: &m
         .map(|(topic, records)| (topic.clone(), records.iter().map(printed).collect()))
         .collect();
     if out != ours_out {
-        differences.push(format!(
-            "step {step}: Java {out:?}\n      ours {ours_out:?}"
-        ));
+        let details = format!("step {step}: Java {out:?}\n        ours {ours_out:?}");
+        differences.push(Difference::of("output", details));
     }
     let number = |name: &str| expected[name].as_u64().unwrap_or(0);
     let dropped = number("dropped") - number("store_refused");
     if dropped != ours.dropped {
-        differences.push(format!(
-            "step {step}: Java drops {dropped}, ours {}",
-            ours.dropped
-        ));
+        let details = format!("step {step}: Java drops {dropped}, ours {}", ours.dropped);
+        differences.push(Difference::of("drops", details));
     }
     match (&ours.failed, expected.get("error")) {
-        (Some(error), None) => differences.push(format!("step {step} fails: {error}")),
-        (None, Some(error)) => differences.push(format!("step {step} does not fail with {error}")),
+        (Some(error), None) => {
+            let details = format!("step {step} fails: {error}");
+            differences.push(Difference::of("failure", details));
+        }
+        (None, Some(error)) => {
+            let details = format!("step {step} does not fail with {error}");
+            differences.push(Difference::of("failure", details));
+        }
         _ => {}
     }
 }
@@ -114,7 +139,7 @@ fn printed(record: &CapturedRecord) -> String {
     )
 }
 
-pub(crate) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Vec<String>) {
+pub(super) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Vec<Difference>) {
     for (name, rows) in expected.as_object().expect("stores by name") {
         let mut expected: Vec<String> = rows
             .as_array()
@@ -127,12 +152,14 @@ pub(crate) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Ve
             Ok(mut ours) => {
                 ours.sort();
                 if ours != expected {
-                    differences.push(format!(
-                        "store {name}: Java {expected:?}\n      ours {ours:?}"
-                    ));
+                    let details = format!("store {name}: Java {expected:?}\n      ours {ours:?}");
+                    differences.push(Difference::of("store", details));
                 }
             }
-            Err(error) => differences.push(format!("store {name}: {error}")),
+            Err(error) => {
+                let details = format!("store {name}: {error}");
+                differences.push(Difference::of("store", details));
+            }
         }
     }
 }
@@ -164,10 +191,15 @@ fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-pub(crate) fn internal(
+/// None for a record without a timestamp.
+fn millis(timestamp: Timestamp) -> Option<i64> {
+    timestamp.is_some().then(|| timestamp.as_millis())
+}
+
+pub(super) fn internal(
     ours: &BTreeMap<String, Vec<(usize, CapturedRecord)>>,
     expected: &Value,
-    differences: &mut Vec<String>,
+    differences: &mut Vec<Difference>,
 ) {
     let hex = |bytes: Option<&[u8]>| {
         bytes.map(|bytes| {
@@ -185,7 +217,7 @@ pub(crate) fn internal(
                     json!(step),
                     json!(hex(record.key.as_deref())),
                     json!(hex(record.value.as_deref())),
-                    json!(record.timestamp.as_millis()),
+                    json!(millis(record.timestamp)),
                 ];
                 let headers = record.headers.iter();
                 let headers: Vec<Value> = headers
@@ -199,10 +231,25 @@ pub(crate) fn internal(
             (topic, rows.collect())
         })
         .collect();
-    let ours = json!(ours);
-    if ours != *expected {
-        differences.push(format!(
-            "internal topics: Java {expected}\n      ours {ours}"
-        ));
+    let (ours, expected) = (by_step(json!(ours)), by_step(expected.clone()));
+    if ours != expected {
+        let details = format!("internal topics: Java {expected}\n           ours {ours}");
+        differences.push(Difference::of("internal topics", details));
     }
+}
+
+/// A suppress buffer writes its changelog in no order within a step: its rows are sorted.
+fn by_step(mut topics: Value) -> Value {
+    for rows in topics
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|topics| topics.values_mut())
+    {
+        let rows = rows.as_array_mut().expect("rows of a topic");
+        let is_buffered = |row: &Value| row[4][0] == json!(["v", "03"]);
+        if rows.iter().any(is_buffered) {
+            rows.sort_by_key(|row| (row[0].as_u64(), row.to_string()));
+        }
+    }
+    topics
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::skip::{Skip, skip};
-use crate::val::Val;
+use super::unplayable::{Unplayable, unplayable};
+use super::val::Val;
 
-pub(crate) type Map = Arc<dyn Fn(&Val, &Val) -> Val + Send + Sync>;
-pub(crate) type Predicate = Arc<dyn Fn(&Val, &Val) -> bool + Send + Sync>;
-pub(crate) type FlatMap = Arc<dyn Fn(&Val, &Val) -> Vec<(Val, Val)> + Send + Sync>;
-pub(crate) type Topic = Arc<dyn Fn(&Val, &Val) -> String + Send + Sync>;
-pub(crate) type Reduce = Arc<dyn Fn(&Val, &Val) -> Val + Send + Sync>;
-pub(crate) type Join = Arc<dyn Fn(&Val, &Val, &Val) -> Val + Send + Sync>;
-pub(crate) type Aggregate = Arc<dyn Fn(&Val, &Val, &Val) -> Val + Send + Sync>;
+pub(super) type Map = Arc<dyn Fn(&Val, &Val) -> Val + Send + Sync>;
+pub(super) type Predicate = Arc<dyn Fn(&Val, &Val) -> bool + Send + Sync>;
+pub(super) type FlatMap = Arc<dyn Fn(&Val, &Val) -> Vec<(Val, Val)> + Send + Sync>;
+pub(super) type Topic = Arc<dyn Fn(&Val, &Val) -> String + Send + Sync>;
+pub(super) type Reduce = Arc<dyn Fn(&Val, &Val) -> Val + Send + Sync>;
+pub(super) type Join = Arc<dyn Fn(&Val, &Val, &Val) -> Val + Send + Sync>;
+pub(super) type Aggregate = Arc<dyn Fn(&Val, &Val, &Val) -> Val + Send + Sync>;
 
 fn split(spec: &str) -> (&str, String) {
     let (name, arg) = spec.split_once(':').unwrap_or((spec, ""));
@@ -32,7 +32,7 @@ fn of_value(f: impl Fn(&str) -> Val + Send + Sync + 'static) -> Map {
     Arc::new(move |_, value| value.as_text().map_or(Val::Null, |text| f(&text)))
 }
 
-pub(crate) fn map(spec: &str) -> Result<Map, Skip> {
+pub(super) fn map(spec: &str) -> Result<Map, Unplayable> {
     let (name, arg) = split(spec);
     Ok(match name {
         "value" => of_value(|v| Val::text(v)),
@@ -71,7 +71,7 @@ pub(crate) fn map(spec: &str) -> Result<Map, Skip> {
             assert!(!v.starts_with(&*arg), "the case asks for a failure");
             Val::text(v)
         }),
-        other => return skip(format!("map function {other}")),
+        other => return unplayable(format!("map function {other}")),
     })
 }
 
@@ -81,7 +81,7 @@ fn digits(text: &str) -> i64 {
     digits.parse().unwrap_or(0)
 }
 
-pub(crate) fn predicate(spec: &str) -> Result<Predicate, Skip> {
+pub(super) fn predicate(spec: &str) -> Result<Predicate, Unplayable> {
     let (name, arg) = split(spec);
     let of_text = |f: Box<dyn Fn(&str) -> bool + Send + Sync>| -> Predicate {
         Arc::new(move |_, v| v.as_text().is_some_and(|v| f(&v)))
@@ -102,7 +102,7 @@ pub(crate) fn predicate(spec: &str) -> Result<Predicate, Skip> {
             assert!(!fails, "the case asks for a failure");
             true
         }),
-        other => return skip(format!("predicate {other}")),
+        other => return unplayable(format!("predicate {other}")),
     })
 }
 
@@ -111,7 +111,7 @@ fn digits_signed(text: &str) -> i64 {
         .unwrap_or_else(|_| panic!("{text} is no number"))
 }
 
-pub(crate) fn flat_map(spec: &str) -> Result<FlatMap, Skip> {
+pub(super) fn flat_map(spec: &str) -> Result<FlatMap, Unplayable> {
     let (name, _) = split(spec);
     let parts = |v: &Val| -> Vec<Val> {
         let parts = v.as_text().map(|v| v.split(',').map(Val::text).collect());
@@ -134,7 +134,7 @@ pub(crate) fn flat_map(spec: &str) -> Result<FlatMap, Skip> {
             let parts = parts(v).into_iter();
             parts.map(|part| (part, v.clone())).collect()
         }),
-        other => return skip(format!("flat function {other}")),
+        other => return unplayable(format!("flat function {other}")),
     })
 }
 
@@ -146,7 +146,7 @@ fn int(val: &Val) -> i64 {
     }
 }
 
-pub(crate) fn reduce(spec: &str) -> Result<Reduce, Skip> {
+pub(super) fn reduce(spec: &str) -> Result<Reduce, Unplayable> {
     let (name, arg) = split(spec);
     let joined =
         |a: &Val, sign: &str, b: &Val| Val::Text(format!("{}{sign}{}", a.printed(), b.printed()));
@@ -162,12 +162,12 @@ pub(crate) fn reduce(spec: &str) -> Result<Reduce, Skip> {
         }),
         "sum" => Arc::new(|a, b| Val::Int(int(a) + int(b))),
         "minus" => Arc::new(|a, b| Val::Int(int(a) - int(b))),
-        other => return skip(format!("reduce function {other}")),
+        other => return unplayable(format!("reduce function {other}")),
     })
 }
 
 /// Gets key, left and right value.
-pub(crate) fn join(spec: Option<&str>) -> Result<Join, Skip> {
+pub(super) fn join(spec: Option<&str>) -> Result<Join, Unplayable> {
     let (name, arg) = split(spec.unwrap_or("pair"));
     let pair = |l: &Val, r: &Val| format!("[{},{}]", l.printed(), r.printed());
     Ok(match name {
@@ -179,24 +179,24 @@ pub(crate) fn join(spec: Option<&str>) -> Result<Join, Skip> {
             true => Val::Null,
             false => Val::Text(pair(l, r)),
         }),
-        other => return skip(format!("join function {other}")),
+        other => return unplayable(format!("join function {other}")),
     })
 }
 
 /// The first value of an aggregate.
-pub(crate) fn init(spec: &str) -> Result<Val, Skip> {
+pub(super) fn init(spec: &str) -> Result<Val, Unplayable> {
     let (name, arg) = split(spec);
     Ok(match name {
         "empty" => Val::text(""),
         "null" => Val::Null,
         "const" => Val::Text(arg),
         "i64" => Val::Int(arg.parse().expect("an int64")),
-        other => return skip(format!("initial value {other}")),
+        other => return unplayable(format!("initial value {other}")),
     })
 }
 
 /// Gets key, value and aggregate.
-pub(crate) fn aggregate(spec: &str) -> Result<Aggregate, Skip> {
+pub(super) fn aggregate(spec: &str) -> Result<Aggregate, Unplayable> {
     let (name, arg) = split(spec);
     let sum = |g: &Val| match g {
         Val::Null => 0,
@@ -223,12 +223,12 @@ pub(crate) fn aggregate(spec: &str) -> Result<Aggregate, Skip> {
         "minus_len" => Arc::new(move |_, v, g| Val::Int(sum(g) - length(v))),
         "sum" => Arc::new(move |_, v, g| Val::Int(sum(g) + parsed(v))),
         "minus" => Arc::new(move |_, v, g| Val::Int(sum(g) - parsed(v))),
-        other => return skip(format!("aggregate function {other}")),
+        other => return unplayable(format!("aggregate function {other}")),
     })
 }
 
 /// The topic of a record, from its key and value.
-pub(crate) fn topic(spec: &str) -> Result<Topic, Skip> {
+pub(super) fn topic(spec: &str) -> Result<Topic, Unplayable> {
     let (name, arg) = split(spec);
     Ok(match name {
         "by_key" => Arc::new(move |k, _| format!("{arg}{}", k.printed())),
@@ -238,6 +238,6 @@ pub(crate) fn topic(spec: &str) -> Result<Topic, Skip> {
                 .map_or_else(|| "null".to_owned(), |v| first(&v, 1));
             format!("{arg}{first}")
         }),
-        other => return skip(format!("topic function {other}")),
+        other => return unplayable(format!("topic function {other}")),
     })
 }

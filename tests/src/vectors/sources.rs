@@ -1,0 +1,129 @@
+//! Where records come from: streams and tables of topics, and stores beside the operators.
+
+use onceflow::RawRecord;
+use onceflow::prelude::*;
+use onceflow::time::TimestampExtractor;
+use serde_json::Value;
+
+use super::build::{Applied, Build};
+use super::fields::Fields;
+use super::handles::{Kinds, Stream, Table};
+use super::tables::materialized;
+use super::unplayable::{Unplayable, unplayable};
+use super::val::{Kind, Val, ValSerde};
+
+pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
+    match op.text("op") {
+        "stream" => build.stream_of_topics(op)?,
+        "table" => build.table_of_topic(op)?,
+        "add_store" => build.add_store(op)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+impl Build {
+    /// How a source reads.
+    pub(super) fn consumed(
+        &self,
+        op: &Fields<'_>,
+    ) -> Result<(Consumed<Val, Val>, Kinds), Unplayable> {
+        let key = Kind::named(op.text_or("ks"));
+        let value = Kind::named(op.text_or("vs"));
+        let consumed = Consumed::with(ValSerde(key), ValSerde(value));
+        let consumed = match op.text_or("extractor").unwrap_or(&self.extractor) {
+            "fail" => consumed,
+            "skip" => consumed.with_record_time(RecordTime::SkipOnInvalid),
+            "partition_time" => consumed.with_record_time(RecordTime::PartitionTimeOnInvalid),
+            "previous" => consumed.with_timestamp_extractor(PreviousOnInvalid),
+            "value_ts" => consumed.with_timestamps(value_time),
+            other => return unplayable(format!("timestamp extractor {other}")),
+        };
+        let consumed = match op.text_or("name") {
+            Some(name) => consumed.with_name(name),
+            None => consumed,
+        };
+        Ok((consumed, Kinds { key, value }))
+    }
+
+    fn stream_of_topics(&mut self, op: &Fields<'_>) -> Result<(), Unplayable> {
+        if op.get("pattern").is_some() {
+            return unplayable("sources by pattern");
+        }
+        let (consumed, kinds) = self.consumed(op)?;
+        let consumed = match op.text_or("reset") {
+            None => consumed,
+            Some("earliest") => consumed.with_offset_reset(OffsetReset::Earliest),
+            Some("latest") => consumed.with_offset_reset(OffsetReset::Latest),
+            Some("none") => consumed.with_offset_reset(OffsetReset::None),
+            Some(other) => return unplayable(format!("offset reset {other}")),
+        };
+        let topics = op.list("topics").iter();
+        let topics: Vec<&str> = topics.map(|t| t.as_str().expect("a topic")).collect();
+        let stream = self.builder.stream(topics, consumed);
+        self.keep(op, Stream::new(stream, kinds));
+        Ok(())
+    }
+
+    fn table_of_topic(&mut self, op: &Fields<'_>) -> Result<(), Unplayable> {
+        let (consumed, kinds) = self.consumed(op)?;
+        let topic = op.text("topic");
+        let table = match materialized(op, kinds)? {
+            Some(materialized) => self.builder.table_with(topic, consumed, materialized),
+            None => self.builder.table(topic, consumed),
+        };
+        self.keep(op, Table::new(table, kinds));
+        Ok(())
+    }
+
+    fn add_store(&self, op: &Fields<'_>) -> Result<(), Unplayable> {
+        for unsupported in ["lru", "retention_ms", "window_ms", "duplicates"] {
+            if op.get(unsupported).is_some() {
+                return unplayable(format!("stores with {unsupported}"));
+            }
+        }
+        let values = ValSerde(Kind::named(op.text_or("vs")));
+        let (keys, name) = (ValSerde(Kind::Text), op.text("store"));
+        let store = match op.text("kind") {
+            "kv" => StoreBuilder::key_value(name, keys, values),
+            "timestamped_kv" => StoreBuilder::timestamped_key_value(name, keys, values),
+            other => return unplayable(format!("stores of kind {other}")),
+        };
+        let logged = op.get("logging").and_then(Value::as_bool).unwrap_or(true);
+        op.get("type");
+        op.get("caching");
+        self.builder.add_state_store(match logged {
+            true => store,
+            false => store.with_logging_disabled(),
+        });
+        Ok(())
+    }
+}
+
+/// The record's time; a negative one becomes the partition's, or drops the record if it has none.
+struct PreviousOnInvalid;
+
+impl TimestampExtractor<Val, Val> for PreviousOnInvalid {
+    fn extract(
+        &self,
+        record: &Record<Val, Val>,
+        _raw: &RawRecord<'_>,
+        partition_time: Timestamp,
+    ) -> Result<Timestamp, String> {
+        let is_valid = record.timestamp.is_some();
+        Ok(if is_valid {
+            record.timestamp
+        } else {
+            partition_time
+        })
+    }
+}
+
+/// The decimal behind the last `@` of the value, else the record's own time.
+fn value_time(record: &Record<Val, Val>) -> Timestamp {
+    let text = record.value.as_text().unwrap_or_default();
+    let millis = text
+        .rsplit_once('@')
+        .and_then(|(_, millis)| millis.parse().ok());
+    millis.map_or(record.timestamp, Timestamp::from_millis)
+}

@@ -7,6 +7,7 @@
 
 pub mod record;
 pub mod time;
+mod window;
 pub mod error;
 pub mod serde;
 pub mod config;
@@ -27,3 +28,4 @@ pub use record::{Header, Headers, Offset, Position, RawRecord, Record, TaskId, T
 pub use runtime::{BatchPoint, State};
 pub use time::Timestamp;
 pub use topology::{Topology, TopologyBuilder};
+pub use window::{Window, Windowed};

@@ -13,6 +13,7 @@ mod primitive;
 mod text;
 mod structured;
 mod null;
+mod windowed;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -25,6 +26,7 @@ pub use primitive::{
 };
 pub use structured::{BINCODE_BYTES_MAX, Bincode, Json, bincode, bincode_with_limit, json};
 pub use text::{Utf8, UuidText, utf8, uuid};
+pub use windowed::{SessionWindowedSerde, TimeWindowedSerde, session_windowed, time_windowed};
 
 /// Whether a value was written, or is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,9 @@ use super::stores::ConnectedStores;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::metrics::DropReason;
 use crate::record::{Position, Record, TaskId};
-use crate::state::{KeyValueStore, TimestampedKeyValueStore};
+use crate::state::{
+    KeyValueStore, SessionStore, TimestampedKeyValueStore, TimestampedWindowStore, WindowStore,
+};
 use crate::time::Timestamp;
 
 /// The surroundings of one processor: forwards records of type `K`, `V`.
@@ -107,6 +109,101 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         name: &str,
     ) -> Result<TimestampedKeyValueStore<SK, SV>, Error> {
         self.stores.timestamped_key_value(name)
+    }
+
+    /// The window store of that name. A windowed table's is read with
+    /// [`timestamped_window_store`](Self::timestamped_window_store).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::processor::{Context, Processor};
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestDriver;
+    /// use onceflow_framework::topology::{Consumed, Produced, TopologyBuilder};
+    /// use onceflow_framework::{Fault, Record, Timestamp};
+    ///
+    /// /// Forwards how much a meter showed within the last 100 ms.
+    /// #[derive(Default)]
+    /// struct Recent(Option<WindowStore<String, i64>>);
+    ///
+    /// impl Processor for Recent {
+    ///     type KeyIn = String;
+    ///     type ValueIn = i64;
+    ///     type KeyOut = String;
+    ///     type ValueOut = i64;
+    ///
+    ///     fn init(&mut self, ctx: &mut Context<String, i64>) -> Result<(), Fault> {
+    ///         self.0 = Some(ctx.window_store("readings")?);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process(
+    ///         &mut self,
+    ///         record: Record<String, i64>,
+    ///         ctx: &mut Context<String, i64>,
+    ///     ) -> Result<(), Fault> {
+    ///         let (store, now) = (self.0.as_ref().expect("init ran"), record.timestamp);
+    ///         store.put(&record.key, Some(&record.value), now)?;
+    ///         let mut sum = 0;
+    ///         for reading in store.fetch(&record.key, now - Duration::from_millis(99), now)? {
+    ///             sum += reading?.1;
+    ///         }
+    ///         ctx.forward(record.with_value(sum))
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let input = builder.add_source("in", ["meter"], Consumed::<String, i64>::new());
+    /// let recent = builder.add_processor("recent", Recent::default, &[&input]);
+    /// let (hour, none) = (Duration::from_secs(3600), Duration::ZERO);
+    /// let readings = StoreBuilder::window("readings", hour, none, utf8(), i64());
+    /// builder.add_state_store(readings, &["recent"]);
+    /// builder.add_sink("out", "recent", Produced::new(), &[&recent]);
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let meter = driver.input_topic("meter", utf8(), i64());
+    /// for (shown, at) in [(5, 0), (3, 60), (2, 120)] {
+    ///     meter.pipe("cellar", shown, Timestamp::from_millis(at))?;
+    /// }
+    /// let recent = driver.output_topic("recent", utf8(), i64()).read_all()?;
+    /// assert_eq!(recent.iter().map(|r| r.value).collect::<Vec<_>>(), [5, 8, 5]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn window_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<WindowStore<SK, SV>, Error> {
+        self.stores.window(name)
+    }
+
+    /// The window store of that name whose values carry timestamps: a windowed table's, for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn timestamped_window_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TimestampedWindowStore<SK, SV>, Error> {
+        self.stores.timestamped_window(name)
+    }
+
+    /// The session store of that name.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn session_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<SessionStore<SK, SV>, Error> {
+        self.stores.session(name)
     }
 
     /// The stores that the topology connects to this processor.

@@ -9,7 +9,9 @@ use super::punctuation::{Punctuation, PunctuationKind};
 use crate::error::{Error, Fault};
 use crate::metrics::DropReason;
 use crate::record::{Headers, Position, Record, TaskId};
-use crate::state::{KeyValueStore, TimestampedKeyValueStore};
+use crate::state::{
+    KeyValueStore, SessionStore, TimestampedKeyValueStore, TimestampedWindowStore, WindowStore,
+};
 use crate::time::Timestamp;
 
 /// A record whose key can be read but not replaced.
@@ -173,6 +175,42 @@ impl<K: Clone + 'static, V: Clone + 'static> FixedKeyContext<'_, K, V> {
         name: &str,
     ) -> Result<TimestampedKeyValueStore<SK, SV>, Error> {
         self.0.timestamped_key_value_store(name)
+    }
+
+    /// As [`Context::window_store`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::key_value_store`].
+    pub fn window_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<WindowStore<SK, SV>, Error> {
+        self.0.window_store(name)
+    }
+
+    /// As [`Context::timestamped_window_store`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::key_value_store`].
+    pub fn timestamped_window_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TimestampedWindowStore<SK, SV>, Error> {
+        self.0.timestamped_window_store(name)
+    }
+
+    /// As [`Context::session_store`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::key_value_store`].
+    pub fn session_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<SessionStore<SK, SV>, Error> {
+        self.0.session_store(name)
     }
 
     /// As [`Context::schedule`].

@@ -200,4 +200,8 @@ impl Changelog for StoreLog {
             headers: &NO_HEADERS,
         })
     }
+
+    fn refused(&self) {
+        self.scope.dropped(&self.store, DropReason::Expired);
+    }
 }

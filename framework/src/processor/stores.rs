@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use super::scope::{StoreLog, StoreSlot, TaskScope};
 use crate::error::{Error, ErrorKind};
-use crate::state::{Changelog, KeyValueStore, StoreKind, StoreSerdes, TimestampedKeyValueStore};
+use crate::state::{
+    Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes, TimestampedKeyValueStore,
+    TimestampedWindowStore, ValueAndTimestamp, WindowStore, WindowedStoreSpec,
+};
 
 /// The stores of one processor: what [`Context::stores`](super::Context::stores) hands out, for
 /// code that opens stores and has no business with what the processor forwards.
@@ -53,6 +56,52 @@ impl ConnectedStores {
         Ok(TimestampedKeyValueStore::new(store, log, serdes))
     }
 
+    /// As [`Context::window_store`](super::Context::window_store).
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value`](Self::key_value).
+    pub fn window<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<WindowStore<SK, SV>, Error> {
+        let (slot, log, serdes) = self.open(name, StoreKind::Window)?;
+        let WindowedStoreSpec { segments, shape } = windows_of(slot);
+        let store = (Rc::clone(&slot.store), log);
+        Ok(WindowStore::new(store, serdes, segments, shape))
+    }
+
+    /// As [`Context::timestamped_window_store`](super::Context::timestamped_window_store).
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value`](Self::key_value).
+    pub fn timestamped_window<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TimestampedWindowStore<SK, SV>, Error> {
+        let kind = StoreKind::TimestampedWindow;
+        let (slot, log, serdes) = self.open::<SK, ValueAndTimestamp<SV>>(name, kind)?;
+        let WindowedStoreSpec { segments, shape } = windows_of(slot);
+        let store = (Rc::clone(&slot.store), log);
+        Ok(WindowStore::new(store, serdes, segments, shape))
+    }
+
+    /// As [`Context::session_store`](super::Context::session_store).
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value`](Self::key_value).
+    pub fn session<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<SessionStore<SK, SV>, Error> {
+        let (slot, log, serdes) = self.open(name, StoreKind::Session)?;
+        let WindowedStoreSpec { segments, .. } = windows_of(slot);
+        let store = Rc::clone(&slot.store);
+        Ok(SessionStore::new(store, log, serdes, segments))
+    }
+
     /// The store of that name, if it is connected and as asked for.
     fn open<SK: 'static, SV: 'static>(
         &self,
@@ -89,6 +138,11 @@ impl ConnectedStores {
     fn error(&self, message: String) -> Error {
         Error::new(ErrorKind::Store, message).at_node(&self.node)
     }
+}
+
+fn windows_of(slot: &StoreSlot) -> WindowedStoreSpec {
+    let windows = slot.spec.windows;
+    windows.expect("stores of windowed kinds have windows")
 }
 
 impl fmt::Debug for ConnectedStores {

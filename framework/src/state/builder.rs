@@ -4,11 +4,16 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::memory::MemoryStore;
+use super::segments::{SegmentedKey, SegmentedStore, Segments};
 use super::store::ByteStore;
 use super::task_store::{ChangelogFormat, TaskStore};
+use super::timestamped::ValueAndTimestamp;
+use super::window_store::{TimestampedSerde, WindowShape};
 use crate::serde::{Serde, SharedSerde};
+use crate::time::duration_millis;
 
 /// Which typed view a store has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +22,17 @@ pub enum StoreKind {
     KeyValue,
     /// [`TimestampedKeyValueStore`](super::TimestampedKeyValueStore).
     TimestampedKeyValue,
+    /// [`WindowStore`](super::WindowStore).
+    Window,
+    /// [`TimestampedWindowStore`](super::TimestampedWindowStore).
+    TimestampedWindow,
+    /// [`SessionStore`](super::SessionStore).
+    Session,
 }
+
+/// How much longer than the store a windowed changelog keeps its records (Kafka Streams'
+/// `windowstore.changelog.additional.retention.ms`): brokers expire by the machine's clock.
+const CHANGELOG_ADDITIONAL_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Describes a store to a topology.
 ///
@@ -35,6 +50,14 @@ pub struct StoreBuilder<K, V> {
     logged: bool,
     changelog_config: BTreeMap<String, String>,
     serdes: StoreSerdes<K, V>,
+    windows: Option<WindowedStoreSpec>,
+}
+
+/// What a windowed store has beside a name and serdes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowedStoreSpec {
+    pub(crate) segments: Segments,
+    pub(crate) shape: WindowShape,
 }
 
 pub(crate) struct StoreSerdes<K, V> {
@@ -61,6 +84,84 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         StoreBuilder::new(name.into(), StoreKind::TimestampedKeyValue, key, value)
     }
 
+    /// A store of values by key and window in memory: `retention` is how long an entry is kept
+    /// after a later one, `window_size` what the ends of windows are told by.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::StoreBuilder;
+    ///
+    /// let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    /// let clicks = StoreBuilder::window("clicks", hour, minute, utf8(), i64());
+    /// assert_eq!(clicks.name(), "clicks");
+    /// ```
+    pub fn window(
+        name: impl Into<String>,
+        retention: Duration,
+        window_size: Duration,
+        key: impl Serde<Item = K>,
+        value: impl Serde<Item = V>,
+    ) -> Self {
+        let mut store = StoreBuilder::new(name.into(), StoreKind::Window, key, value);
+        store.windows = Some(WindowedStoreSpec {
+            segments: Segments::new(SegmentedKey::Window, duration_millis(retention)),
+            shape: WindowShape {
+                size: window_size,
+                duplicates: false,
+                timestamped: false,
+            },
+        });
+        store
+    }
+
+    /// A store of values by key and session in memory, kept for `retention` after a later one.
+    pub fn session(
+        name: impl Into<String>,
+        retention: Duration,
+        key: impl Serde<Item = K>,
+        value: impl Serde<Item = V>,
+    ) -> Self {
+        let windowed = StoreBuilder::window(name, retention, Duration::ZERO, key, value);
+        let segments = Segments::new(SegmentedKey::Session, duration_millis(retention));
+        StoreBuilder {
+            kind: StoreKind::Session,
+            windows: windowed
+                .windows
+                .map(|spec| WindowedStoreSpec { segments, ..spec }),
+            ..windowed
+        }
+    }
+
+    /// Keeps every put of a window store, in order, instead of the last of a key and start.
+    ///
+    /// # Panics
+    ///
+    /// When it is not a window store.
+    #[must_use]
+    pub fn with_duplicates(mut self) -> Self {
+        let windows = self.windows.as_mut();
+        let spec = windows.expect("only window stores keep duplicates");
+        spec.shape.duplicates = true;
+        self
+    }
+
+    /// Divides a window or session store into segments of that length, which expire as a whole
+    /// (default: half the retention, at least a minute): short ones cost more look-ups in a scan
+    /// over time and fewer entries read in vain.
+    ///
+    /// # Panics
+    ///
+    /// When it is neither a window nor a session store.
+    #[must_use]
+    pub fn with_segment_interval(mut self, interval: Duration) -> Self {
+        let windows = self.windows.as_mut();
+        let spec = windows.expect("only windowed stores have segments");
+        spec.segments.interval_ms = duration_millis(interval).max(1);
+        self
+    }
+
     fn new(
         name: String,
         kind: StoreKind,
@@ -77,6 +178,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
             logged: true,
             changelog_config: BTreeMap::new(),
             serdes,
+            windows: None,
         }
     }
 
@@ -101,14 +203,51 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         &self.name
     }
 
-    pub(crate) fn into_spec(self) -> StoreSpec {
+    pub(crate) fn into_spec(mut self) -> StoreSpec {
+        if let Some(windows) = &self.windows {
+            let policy = match windows.shape.duplicates {
+                true => "delete",
+                false => "compact,delete",
+            };
+            let retention = windows.segments.retention_ms;
+            let retention = retention.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
+            let defaults = [
+                ("cleanup.policy", policy.to_owned()),
+                ("retention.ms", retention.to_string()),
+            ];
+            for (name, value) in defaults {
+                let config = self.changelog_config.entry(name.to_owned());
+                config.or_insert(value);
+            }
+        }
         StoreSpec {
+            windows: self.windows,
             name: Arc::from(self.name),
             kind: self.kind,
             logged: self.logged,
             changelog_config: self.changelog_config,
             serdes: Arc::new(self.serdes),
         }
+    }
+}
+
+impl<K: 'static, V: 'static> StoreBuilder<K, ValueAndTimestamp<V>> {
+    /// A window store in memory whose values carry a timestamp, as windowed tables are kept; its
+    /// arguments are those of [`window`](Self::window).
+    pub fn timestamped_window(
+        name: impl Into<String>,
+        retention: Duration,
+        window_size: Duration,
+        key: impl Serde<Item = K>,
+        value: impl Serde<Item = V>,
+    ) -> Self {
+        let value = TimestampedSerde(SharedSerde::new(value));
+        let mut store = StoreBuilder::window(name, retention, window_size, key, value);
+        store.kind = StoreKind::TimestampedWindow;
+        if let Some(spec) = &mut store.windows {
+            spec.shape.timestamped = true;
+        }
+        store
     }
 }
 
@@ -129,6 +268,7 @@ pub(crate) struct StoreSpec {
     pub(crate) kind: StoreKind,
     pub(crate) logged: bool,
     pub(crate) changelog_config: BTreeMap<String, String>,
+    pub(crate) windows: Option<WindowedStoreSpec>,
     /// A [`StoreSerdes`] of the store's types.
     serdes: Arc<dyn Any + Send + Sync>,
 }
@@ -136,11 +276,18 @@ pub(crate) struct StoreSpec {
 impl StoreSpec {
     /// An empty store for one task.
     pub(crate) fn create(&self) -> TaskStore {
-        let engine: Box<dyn ByteStore> = Box::new(MemoryStore::new());
         let format = match self.kind {
-            StoreKind::KeyValue => ChangelogFormat::Plain,
-            StoreKind::TimestampedKeyValue => ChangelogFormat::Timestamped,
+            StoreKind::KeyValue | StoreKind::Window | StoreKind::Session => ChangelogFormat::Plain,
+            StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow => {
+                ChangelogFormat::Timestamped
+            }
         };
+        if let Some(windows) = &self.windows {
+            let segments = windows.segments;
+            let engine = Box::new(SegmentedStore::new(segments));
+            return TaskStore::segmented(engine, format, segments);
+        }
+        let engine: Box<dyn ByteStore> = Box::new(MemoryStore::new());
         TaskStore::new(engine, format)
     }
 

@@ -22,6 +22,9 @@ pub(crate) trait Changelog {
         timestamp: Option<Timestamp>,
     ) -> Result<(), Error>;
 
+    /// Counts a write that the store does not keep because it is past its retention.
+    fn refused(&self);
+
     /// An error that names the store and the record in process.
     fn error(&self, message: &str) -> Error {
         let error = Error::new(

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use super::staged::Direction;
 use crate::error::Error;
 
 /// A key with its value, as bytes.
@@ -42,6 +43,21 @@ impl KeyRange {
         KeyRange {
             from: Bound::Included(prefix),
             to,
+        }
+    }
+
+    /// What is left of it behind `seen`, in the direction of a scan.
+    pub(super) fn behind(self, seen: Bytes, direction: Direction) -> Self {
+        let seen = Bound::Excluded(seen);
+        match direction {
+            Direction::Forward => KeyRange {
+                from: seen,
+                to: self.to,
+            },
+            Direction::Reverse => KeyRange {
+                from: self.from,
+                to: seen,
+            },
         }
     }
 

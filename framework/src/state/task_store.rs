@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 
+use super::segments::Segments;
 use super::staged::{Direction, StagedWrites};
 use super::store::{ByteStore, Entry, KeyRange};
 use crate::error::Error;
@@ -42,6 +43,30 @@ pub(crate) struct TaskStore {
     committed: Box<dyn ByteStore>,
     staged: StagedWrites,
     format: ChangelogFormat,
+    /// How keys are divided by time; none in a key-value store.
+    segments: Option<Segments>,
+    progress: Progress,
+    committed_progress: Progress,
+}
+
+/// How far a windowed store has come.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    /// The highest time that was put: what is too far behind it is expired.
+    observed_ms: i64,
+    /// The last number that told duplicates apart.
+    sequence: i32,
+}
+
+impl Progress {
+    const NONE: Progress = Progress {
+        observed_ms: -1,
+        sequence: 0,
+    };
+
+    fn observe(&mut self, time_ms: i64) {
+        self.observed_ms = self.observed_ms.max(time_ms);
+    }
 }
 
 impl TaskStore {
@@ -50,7 +75,38 @@ impl TaskStore {
             committed,
             staged: StagedWrites::default(),
             format,
+            segments: None,
+            progress: Progress::NONE,
+            committed_progress: Progress::NONE,
         }
+    }
+
+    /// A store whose keys are divided by time.
+    pub(crate) fn segmented(
+        committed: Box<dyn ByteStore>,
+        format: ChangelogFormat,
+        segments: Segments,
+    ) -> Self {
+        TaskStore {
+            segments: Some(segments),
+            ..TaskStore::new(committed, format)
+        }
+    }
+
+    /// The highest time that was put, -1 before the first.
+    pub(crate) fn observed_ms(&self) -> i64 {
+        self.progress.observed_ms
+    }
+
+    /// Notes the time of a put.
+    pub(crate) fn observe(&mut self, time_ms: i64) {
+        self.progress.observe(time_ms);
+    }
+
+    /// The next number that tells duplicates apart, from 1 on; it wraps to 0.
+    pub(crate) fn next_sequence(&mut self) -> i32 {
+        self.progress.sequence = self.progress.sequence.wrapping_add(1) & i32::MAX;
+        self.progress.sequence
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
@@ -78,6 +134,7 @@ impl TaskStore {
 
     /// Makes the batch durable, after the broker has committed it.
     pub(crate) fn apply(&mut self) -> Result<(), Error> {
+        self.committed_progress = self.progress;
         if self.staged.len() == 0 {
             return Ok(());
         }
@@ -87,6 +144,7 @@ impl TaskStore {
     /// Forgets the batch, after the broker has aborted it.
     pub(crate) fn discard(&mut self) {
         self.staged.discard();
+        self.progress = self.committed_progress;
     }
 
     /// Takes over changelog records, oldest first: they are committed by definition.
@@ -100,11 +158,30 @@ impl TaskStore {
             "a store is restored before its task runs"
         );
         let format = self.format;
-        let mut writes = records.map(|(key, value, timestamp)| {
+        let (segments, progress) = (self.segments, &mut self.progress);
+        let mut unreadable = None;
+        let mut writes = records.filter_map(|(key, value, timestamp)| {
             let value = value.map(|value| format.to_store(value, timestamp));
-            (Bytes::copy_from_slice(key), value)
+            let Some(segments) = segments else {
+                return Some((Bytes::copy_from_slice(key), value));
+            };
+            match segments.stored_key(key) {
+                Ok((stored, time_ms)) => {
+                    progress.observe(time_ms);
+                    if let Some((_, sequence)) = key.split_last_chunk::<4>() {
+                        progress.sequence = progress.sequence.max(i32::from_be_bytes(*sequence));
+                    }
+                    Some((stored, value))
+                }
+                Err(error) => {
+                    unreadable.get_or_insert(error);
+                    None
+                }
+            }
         });
-        self.committed.apply(&mut writes)
+        self.committed.apply(&mut writes)?;
+        self.committed_progress = self.progress;
+        unreadable.map_or(Ok(()), Err)
     }
 }
 

@@ -90,6 +90,8 @@ mod partition_tests;
 #[cfg(test)]
 mod store_tests;
 #[cfg(test)]
+mod window_store_tests;
+#[cfg(test)]
 mod time_tests;
 #[cfg(test)]
 mod failure_tests;
@@ -103,7 +105,10 @@ use std::time::Duration;
 pub use batch::BatchDriver;
 pub use builder::TestDriverBuilder;
 pub use capture::{CapturedRecord, RawBytes};
-pub use stores::{TestKeyValueStore, TestTimestampedKeyValueStore};
+pub use stores::{
+    TestKeyValueStore, TestSessionStore, TestTimestampedKeyValueStore, TestTimestampedWindowStore,
+    TestWindowStore,
+};
 pub use topics::{TestInputTopic, TestOutputTopic, WithPosition};
 
 use engine::Engine;
@@ -111,6 +116,7 @@ use engine::Engine;
 use crate::error::Error;
 use crate::metrics::Drops;
 use crate::serde::Serde;
+use crate::state::StoreKind;
 use crate::time::{Clock, Timestamp};
 use crate::topology::Topology;
 
@@ -225,6 +231,42 @@ impl TestDriver {
         name: &str,
     ) -> Result<TestTimestampedKeyValueStore<K, V>, Error> {
         TestTimestampedKeyValueStore::new(Rc::clone(&self.engine), name)
+    }
+
+    /// Reads a plain window store, all partitions together.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn window_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TestWindowStore<K, V>, Error> {
+        TestWindowStore::new(Rc::clone(&self.engine), name, StoreKind::Window)
+    }
+
+    /// Reads a window store whose values carry timestamps, all partitions together.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn timestamped_window_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TestTimestampedWindowStore<K, V>, Error> {
+        TestWindowStore::new(Rc::clone(&self.engine), name, StoreKind::TimestampedWindow)
+    }
+
+    /// Reads a session store, all partitions together.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn session_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TestSessionStore<K, V>, Error> {
+        TestSessionStore::new(Rc::clone(&self.engine), name)
     }
 
     /// Crashes and starts again: processors are made anew without having been closed, stores are

@@ -8,8 +8,12 @@ use std::sync::Arc;
 use super::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::processor::{StoreLog, StoreSlot, TaskScope};
-use crate::state::{Changelog, KeyValueStore, StoreKind, StoreSerdes};
-use crate::state::{TimestampedKeyValueStore, ValueAndTimestamp};
+use crate::state::{
+    Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes, TimestampedKeyValueStore,
+    ValueAndTimestamp, WindowStore, WindowedStoreSpec,
+};
+use crate::time::Timestamp;
+use crate::window::Windowed;
 
 /// Reads a key-value store of the topology, all partitions together.
 ///
@@ -98,6 +102,107 @@ impl<K, V> fmt::Debug for TestTimestampedKeyValueStore<K, V> {
     }
 }
 
+/// Reads a window store of the topology, all partitions together.
+///
+/// Made by [`TestDriver::window_store`] and [`TestDriver::timestamped_window_store`]; it survives
+/// a [`restart`](super::TestDriver::restart).
+///
+/// [`TestDriver::window_store`]: super::TestDriver::window_store
+/// [`TestDriver::timestamped_window_store`]: super::TestDriver::timestamped_window_store
+pub struct TestWindowStore<K, V> {
+    parts: Parts<K, V>,
+}
+
+/// A window store whose values carry timestamps: a windowed table's.
+pub type TestTimestampedWindowStore<K, V> = TestWindowStore<K, ValueAndTimestamp<V>>;
+
+impl<K: 'static, V: 'static> TestWindowStore<K, V> {
+    pub(super) fn new(
+        engine: Rc<RefCell<Engine>>,
+        name: &str,
+        kind: StoreKind,
+    ) -> Result<Self, Error> {
+        let parts = Parts::new(engine, name, kind)?;
+        Ok(TestWindowStore { parts })
+    }
+
+    /// The value of a key in the window that begins at `start`, unless it is expired.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or the stored bytes cannot be read.
+    pub fn get(&self, key: &K, start: Timestamp) -> Result<Option<V>, Error> {
+        let found = self.parts.all_windowed(|store, log, serdes, spec| {
+            let view = WindowStore::new((store, log), serdes, spec.segments, spec.shape);
+            Ok(view.get(key, start)?.into_iter().collect())
+        })?;
+        Ok(found.into_iter().next())
+    }
+
+    /// Every entry that is not expired, partition by partition.
+    ///
+    /// # Errors
+    ///
+    /// When stored bytes cannot be read.
+    pub fn all(&self) -> Result<Vec<(Windowed<K>, V)>, Error> {
+        self.parts.all_windowed(|store, log, serdes, spec| {
+            let view = WindowStore::new((store, log), serdes, spec.segments, spec.shape);
+            view.all().collect()
+        })
+    }
+}
+
+impl<K, V> fmt::Debug for TestWindowStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestWindowStore({})", self.parts.name)
+    }
+}
+
+/// Reads a session store of the topology, all partitions together.
+///
+/// Made by [`TestDriver::session_store`](super::TestDriver::session_store); it survives a
+/// [`restart`](super::TestDriver::restart).
+pub struct TestSessionStore<K, V> {
+    parts: Parts<K, V>,
+}
+
+impl<K: 'static, V: 'static> TestSessionStore<K, V> {
+    pub(super) fn new(engine: Rc<RefCell<Engine>>, name: &str) -> Result<Self, Error> {
+        let parts = Parts::new(engine, name, StoreKind::Session)?;
+        Ok(TestSessionStore { parts })
+    }
+
+    /// The sessions of a key that are not expired, by end.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or stored bytes cannot be read.
+    pub fn fetch(&self, key: &K) -> Result<Vec<(Windowed<K>, V)>, Error> {
+        self.parts.all_windowed(|store, log, serdes, spec| {
+            let view = SessionStore::new(store, log, serdes, spec.segments);
+            view.fetch(key)?.collect()
+        })
+    }
+
+    /// Every session that is not expired, partition by partition.
+    ///
+    /// # Errors
+    ///
+    /// When stored bytes cannot be read.
+    pub fn all(&self) -> Result<Vec<(Windowed<K>, V)>, Error> {
+        self.parts.all_windowed(|store, log, serdes, spec| {
+            let view = SessionStore::new(store, log, serdes, spec.segments);
+            view.all().collect()
+        })
+    }
+}
+
+impl<K, V> fmt::Debug for TestSessionStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestSessionStore({})", self.parts.name)
+    }
+}
+
 type TaskStoreRef = Rc<RefCell<crate::state::TaskStore>>;
 
 /// The parts of a store, one a task, found anew at every call: a restart replaces them.
@@ -150,6 +255,25 @@ impl<K: 'static, V: 'static> Parts<K, V> {
             entries.extend(part);
         }
         Ok(entries)
+    }
+
+    fn all_windowed<R>(
+        &self,
+        read: impl Fn(
+            TaskStoreRef,
+            Rc<dyn Changelog>,
+            &StoreSerdes<K, V>,
+            WindowedStoreSpec,
+        ) -> Result<Vec<R>, Error>,
+    ) -> Result<Vec<R>, Error> {
+        let engine = self.engine.borrow();
+        let mut windows = engine
+            .holders(&self.name)
+            .map(|(_, slot)| slot.spec.windows);
+        let Some(spec) = windows.next().flatten() else {
+            return Ok(Vec::new()); // the driver is closed
+        };
+        self.all(|store, log, serdes| read(store, log, serdes, spec))
     }
 }
 

@@ -1,0 +1,227 @@
+//! The typed view of a session store: values by key and session.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::builder::StoreSerdes;
+use super::changelog::Changelog;
+use super::segments::Segments;
+use super::staged::Direction;
+use super::task_store::TaskStore;
+use super::windowed::{SegmentCursor, Times, WindowedStore, Write};
+use crate::error::Error;
+use crate::serde::{Encoded, Serde, SharedSerde};
+use crate::time::Timestamp;
+use crate::window::{Window, Windowed};
+
+/// A store of values by key and session: what [`Context::session_store`] hands out.
+///
+/// Sessions expire when their end falls behind the highest end that was put by the store's
+/// retention: they are no longer read, and puts that far behind are refused and counted.
+///
+/// [`Context::session_store`]: crate::processor::Context::session_store
+pub struct SessionStore<K, V> {
+    raw: WindowedStore<K>,
+    value: SharedSerde<V>,
+}
+
+impl<K: 'static, V: 'static> SessionStore<K, V> {
+    pub(crate) fn new(
+        store: Rc<RefCell<TaskStore>>,
+        log: Rc<dyn Changelog>,
+        serdes: &StoreSerdes<K, V>,
+        segments: Segments,
+    ) -> Self {
+        SessionStore {
+            raw: WindowedStore::new(store, log, serdes.key.clone(), segments),
+            value: serdes.value.clone(),
+        }
+    }
+
+    /// The value of a key in exactly that session; none if it is expired.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or the stored bytes cannot be read.
+    pub fn get(&self, key: &K, session: Window) -> Result<Option<V>, Error> {
+        let (end, start) = (session.end.as_millis(), start_bytes(session));
+        let bytes = self.raw.get(key, end, &start)?;
+        bytes
+            .map(|bytes| self.raw.read(&self.value, &bytes))
+            .transpose()
+    }
+
+    /// Sets the value of a session; `None`, or a value that is null to its serde, deletes it.
+    ///
+    /// A put past the retention is refused and counted.
+    ///
+    /// # Errors
+    ///
+    /// When the session ends before the epoch, key or value cannot be serialized, or the changelog
+    /// record cannot be sent.
+    pub fn put(&self, key: &K, session: Window, value: Option<&V>) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        let encoded = match value {
+            Some(value) => self.value.serialize(value, &mut bytes),
+            None => Ok(Encoded::Null),
+        };
+        let encoded = encoded.map_err(|error| self.raw.cannot_write(error))?;
+        let stored = (encoded == Encoded::Bytes).then(|| Bytes::from(bytes));
+        let write = Write {
+            stored: stored.clone(),
+            logged: stored.as_deref(),
+            logged_at: None,
+        };
+        let (end, start) = (session.end.as_millis(), start_bytes(session));
+        self.raw.put(key, end, &start, write)
+    }
+
+    /// Removes a session.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn remove(&self, key: &K, session: Window) -> Result<(), Error> {
+        self.put(key, session, None)
+    }
+
+    /// Sessions of a key that end at or after `earliest_end` and begin at or before
+    /// `latest_start`, by end.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized; each step can fail on its own.
+    pub fn find_sessions(
+        &self,
+        key: &K,
+        earliest_end: Timestamp,
+        latest_start: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let times = Times::between(earliest_end, Timestamp::from_millis(i64::MAX));
+        self.of_key(key, times, latest_start, Direction::Forward)
+    }
+
+    /// As [`find_sessions`](Self::find_sessions), from the last end to the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn backward_find_sessions(
+        &self,
+        key: &K,
+        earliest_end: Timestamp,
+        latest_start: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let times = Times::between(earliest_end, Timestamp::from_millis(i64::MAX));
+        self.of_key(key, times, latest_start, Direction::Reverse)
+    }
+
+    /// As [`find_sessions`](Self::find_sessions), with those past the retention that are still
+    /// there: for an operator that knows better which sessions are open.
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn find_sessions_with_expired(
+        &self,
+        key: &K,
+        earliest_end: Timestamp,
+        latest_start: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let times = Times::between(earliest_end, Timestamp::from_millis(i64::MAX));
+        self.of_key(key, times.with_expired(), latest_start, Direction::Forward)
+    }
+
+    /// Every session of a key that is not expired, by end.
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn fetch(
+        &self,
+        key: &K,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let forever = Timestamp::from_millis(i64::MAX);
+        self.of_key(key, Times::ALL, forever, Direction::Forward)
+    }
+
+    /// Sessions of all keys that end from `from` to `to`, both included, with those past the
+    /// retention that are still there: for an operator that emits a session when it has closed.
+    pub fn ending_between_with_expired(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        let times = Times::between(from, to).with_expired();
+        self.typed(self.raw.scan_all(times, Direction::Forward))
+    }
+
+    /// Every session that is not expired.
+    pub fn all(&self) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        self.typed(self.raw.scan_all(Times::ALL, Direction::Forward))
+    }
+
+    /// How long a session is kept after the end of a later one.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        Duration::from_millis(self.raw.segments.retention_ms.unsigned_abs())
+    }
+
+    /// How many sessions were committed; the open batch is not counted.
+    #[must_use]
+    pub fn approximate_entries(&self) -> u64 {
+        self.raw.store.borrow().approximate_entries()
+    }
+
+    fn of_key(
+        &self,
+        key: &K,
+        times: Times,
+        latest_start: Timestamp,
+        direction: Direction,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let cursor = self.raw.scan_key(key, times, direction)?;
+        Ok(self.typed(cursor).filter(move |session| {
+            let starts = session.as_ref().map(|(key, _)| key.window.start);
+            starts.map_or(true, |start| start <= latest_start)
+        }))
+    }
+
+    fn typed(
+        &self,
+        cursor: SegmentCursor,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        let (raw, value) = (self.raw.clone(), self.value.clone());
+        cursor.map(move |entry| {
+            let (key, bytes) = entry?;
+            let (key, session) = split_key(&key);
+            let key = Windowed::new(raw.read(&raw.key, key)?, session);
+            Ok((key, raw.read(&value, &bytes)?))
+        })
+    }
+}
+
+impl<K, V> fmt::Debug for SessionStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionStore({})", self.raw.log.store())
+    }
+}
+
+fn start_bytes(session: Window) -> [u8; 8] {
+    session.start.as_millis().to_be_bytes()
+}
+
+/// The inner key and the session of a changelog key.
+fn split_key(key: &[u8]) -> (&[u8], Window) {
+    let split = key.split_last_chunk::<8>().and_then(|(rest, start)| {
+        let (key, end) = rest.split_last_chunk::<8>()?;
+        Some((key, *end, *start))
+    });
+    let (key, end, start) = split.expect("the cursor passes over keys without a session");
+    let at = |bytes| Timestamp::from_millis(i64::from_be_bytes(bytes));
+    (key, Window::new(at(start), at(end)))
+}

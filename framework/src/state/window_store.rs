@@ -1,0 +1,333 @@
+//! The typed views of window stores: values by key and start of a window.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::builder::StoreSerdes;
+use super::changelog::Changelog;
+use super::segments::Segments;
+use super::staged::Direction;
+use super::store::Entry;
+use super::task_store::TaskStore;
+use super::timestamped::ValueAndTimestamp;
+use super::windowed::{SegmentCursor, Times, WindowedStore, Write};
+use crate::error::Error;
+use crate::serde::{Encoded, Serde, SerdeError, SharedSerde};
+use crate::time::Timestamp;
+use crate::window::{Window, Windowed};
+
+/// Bytes of the timestamp before each value of a timestamped store.
+const TIMESTAMP_BYTES: usize = 8;
+
+/// A window store whose values carry a timestamp: what windowed tables are kept in.
+pub type TimestampedWindowStore<K, V> = WindowStore<K, ValueAndTimestamp<V>>;
+
+/// A store of values by key and start of a window: what [`Context::window_store`] hands out.
+///
+/// Entries expire when they fall behind the highest start that was put by the store's retention:
+/// they are no longer read, and puts that far behind are refused and counted. Scans of several keys
+/// run through the store's segments in time; within a segment by key, then by start.
+///
+/// [`Context::window_store`]: crate::processor::Context::window_store
+pub struct WindowStore<K, V> {
+    raw: WindowedStore<K>,
+    value: SharedSerde<V>,
+    shape: WindowShape,
+}
+
+/// What distinguishes window stores beside their types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WindowShape {
+    pub(crate) size: Duration,
+    /// Whether a put leaves earlier ones of its key and start in place.
+    pub(crate) duplicates: bool,
+    /// Whether the first bytes of values are a time, which the changelog has elsewhere.
+    pub(crate) timestamped: bool,
+}
+
+impl<K: 'static, V: 'static> WindowStore<K, V> {
+    pub(crate) fn new(
+        (store, log): (Rc<RefCell<TaskStore>>, Rc<dyn Changelog>),
+        serdes: &StoreSerdes<K, V>,
+        segments: Segments,
+        shape: WindowShape,
+    ) -> Self {
+        WindowStore {
+            raw: WindowedStore::new(store, log, serdes.key.clone(), segments),
+            value: serdes.value.clone(),
+            shape,
+        }
+    }
+
+    /// The value of a key in the window that begins at `start`; none if it is expired.
+    ///
+    /// Where duplicates are kept there is no such one value: use [`fetch`](Self::fetch).
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or the stored bytes cannot be read.
+    pub fn get(&self, key: &K, start: Timestamp) -> Result<Option<V>, Error> {
+        let bytes = self.raw.get(key, start.as_millis(), &[0; 4])?;
+        bytes
+            .map(|bytes| self.raw.read(&self.value, &bytes))
+            .transpose()
+    }
+
+    /// Sets the value of a key in the window that begins at `start`; `None`, or a value that is
+    /// null to its serde, deletes it, or does nothing where duplicates are kept.
+    ///
+    /// A put past the retention is refused and counted.
+    ///
+    /// # Errors
+    ///
+    /// When `start` is negative, key or value cannot be serialized, or the changelog record cannot
+    /// be sent.
+    pub fn put(&self, key: &K, value: Option<&V>, start: Timestamp) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        let encoded = match value {
+            Some(value) => self.value.serialize(value, &mut bytes),
+            None => Ok(Encoded::Null),
+        };
+        let encoded = encoded.map_err(|error| self.raw.cannot_write(error))?;
+        let stored = (encoded == Encoded::Bytes).then(|| Bytes::from(bytes));
+        let sequence = match self.shape.duplicates {
+            true if stored.is_none() => return Ok(()),
+            true => self.raw.store.borrow_mut().next_sequence(),
+            false => 0,
+        };
+        let (logged, logged_at) = match &stored {
+            Some(bytes) if self.shape.timestamped => {
+                let (time, value) = split_timestamp(bytes);
+                (Some(value), Some(time))
+            }
+            // A tombstone is logged at the time of the record being processed.
+            stored => (stored.as_deref(), None),
+        };
+        let write = Write {
+            stored: stored.clone(),
+            logged,
+            logged_at,
+        };
+        let (start, sequence) = (start.as_millis(), sequence.to_be_bytes());
+        self.raw.put(key, start, &sequence, write)
+    }
+
+    /// Values of a key whose windows begin from `from` to `to`, both included, by start.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized; each step can fail on its own.
+    pub fn fetch(
+        &self,
+        key: &K,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Timestamp, V), Error>> + use<K, V>, Error> {
+        self.of_key(key, Times::between(from, to), Direction::Forward)
+    }
+
+    /// As [`fetch`](Self::fetch), from the last start to the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch`](Self::fetch).
+    pub fn backward_fetch(
+        &self,
+        key: &K,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Timestamp, V), Error>> + use<K, V>, Error> {
+        self.of_key(key, Times::between(from, to), Direction::Reverse)
+    }
+
+    /// Values of the keys from `keys.0` to `keys.1` in windows that begin from `from` to `to`, all
+    /// included.
+    ///
+    /// # Errors
+    ///
+    /// When a key cannot be serialized; each step can fail on its own.
+    pub fn fetch_range(
+        &self,
+        keys: (&K, &K),
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        self.of_keys(keys, Times::between(from, to), Direction::Forward)
+    }
+
+    /// As [`fetch_range`](Self::fetch_range), backwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_range`](Self::fetch_range).
+    pub fn backward_fetch_range(
+        &self,
+        keys: (&K, &K),
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        self.of_keys(keys, Times::between(from, to), Direction::Reverse)
+    }
+
+    /// Values of all keys in windows that begin from `from` to `to`, both included.
+    pub fn fetch_all(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        self.of_all(Times::between(from, to), Direction::Forward)
+    }
+
+    /// As [`fetch_all`](Self::fetch_all), backwards.
+    pub fn backward_fetch_all(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        self.of_all(Times::between(from, to), Direction::Reverse)
+    }
+
+    /// Every entry that is not expired.
+    pub fn all(&self) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        self.of_all(Times::ALL, Direction::Forward)
+    }
+
+    /// As [`all`](Self::all), backwards.
+    pub fn backward_all(
+        &self,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        self.of_all(Times::ALL, Direction::Reverse)
+    }
+
+    /// As [`fetch_all`](Self::fetch_all), with what is past the retention but still there: for an
+    /// operator that emits a window when it has closed.
+    ///
+    /// What is there is decided by segments that expire as a whole, so it is never less than what
+    /// [`fetch_all`](Self::fetch_all) answers, and may be more.
+    pub fn fetch_all_with_expired(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        let times = Times::between(from, to).with_expired();
+        self.of_all(times, Direction::Forward)
+    }
+
+    /// How long an entry is kept after a later one.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        Duration::from_millis(self.raw.segments.retention_ms.unsigned_abs())
+    }
+
+    /// How many entries were committed; the open batch is not counted.
+    #[must_use]
+    pub fn approximate_entries(&self) -> u64 {
+        self.raw.store.borrow().approximate_entries()
+    }
+
+    fn of_key(
+        &self,
+        key: &K,
+        times: Times,
+        direction: Direction,
+    ) -> Result<impl Iterator<Item = Result<(Timestamp, V), Error>> + use<K, V>, Error> {
+        let cursor = self.raw.scan_key(key, times, direction)?;
+        let (raw, value) = (self.raw.clone(), self.value.clone());
+        Ok(cursor.map(move |entry| {
+            let (key, bytes) = entry?;
+            let (_, start) = split_key(&key);
+            Ok((start, raw.read(&value, &bytes)?))
+        }))
+    }
+
+    fn of_keys(
+        &self,
+        (first, last): (&K, &K),
+        times: Times,
+        direction: Direction,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let cursor = self.raw.scan_keys(first, last, times, direction)?;
+        Ok(self.typed(cursor))
+    }
+
+    fn of_all(
+        &self,
+        times: Times,
+        direction: Direction,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        self.typed(self.raw.scan_all(times, direction))
+    }
+
+    fn typed(
+        &self,
+        cursor: SegmentCursor,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        let (raw, value, size) = (self.raw.clone(), self.value.clone(), self.shape.size);
+        cursor.map(move |entry: Result<Entry, Error>| {
+            let (key, bytes) = entry?;
+            let (key, start) = split_key(&key);
+            let window = Window::new(start, start + size);
+            let key = Windowed::new(raw.read(&raw.key, key)?, window);
+            Ok((key, raw.read(&value, &bytes)?))
+        })
+    }
+}
+
+impl<K, V> fmt::Debug for WindowStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WindowStore({})", self.raw.log.store())
+    }
+}
+
+/// The inner key and the start of a changelog key.
+fn split_key(key: &[u8]) -> (&[u8], Timestamp) {
+    let split = key
+        .split_last_chunk::<12>()
+        .and_then(|(key, suffix)| Some((key, *suffix.first_chunk::<8>()?)));
+    let (key, start) = split.expect("the cursor passes over keys without a window");
+    (key, Timestamp::from_millis(i64::from_be_bytes(start)))
+}
+
+/// The time before a timestamped value, and the value.
+fn split_timestamp(bytes: &[u8]) -> (Timestamp, &[u8]) {
+    let split = bytes.split_first_chunk::<TIMESTAMP_BYTES>();
+    let (time, value) = split.expect("the serde of timestamped values writes a time");
+    (Timestamp::from_millis(i64::from_be_bytes(*time)), value)
+}
+
+/// Puts the time before the value: `time (8) ‖ value`.
+pub(super) struct TimestampedSerde<V>(pub(super) SharedSerde<V>);
+
+impl<V: 'static> Serde for TimestampedSerde<V> {
+    type Item = ValueAndTimestamp<V>;
+
+    fn serialize(
+        &self,
+        row: &ValueAndTimestamp<V>,
+        out: &mut Vec<u8>,
+    ) -> Result<Encoded, SerdeError> {
+        out.extend_from_slice(&row.timestamp.as_millis().to_be_bytes());
+        self.0.serialize(&row.value, out)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<ValueAndTimestamp<V>, SerdeError> {
+        let bytes = bytes.unwrap_or_default();
+        let Some((time, value)) = bytes.split_first_chunk::<TIMESTAMP_BYTES>() else {
+            let length = bytes.len();
+            let message = format!("a stored value of {length} bytes has no timestamp");
+            return Err(SerdeError::new(message));
+        };
+        Ok(ValueAndTimestamp {
+            value: self.0.deserialize(Some(value))?,
+            timestamp: Timestamp::from_millis(i64::from_be_bytes(*time)),
+        })
+    }
+
+    fn is_null(&self, row: &ValueAndTimestamp<V>) -> bool {
+        self.0.is_null(&row.value)
+    }
+}

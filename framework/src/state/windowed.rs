@@ -1,0 +1,375 @@
+//! What the views of windowed stores share: keys within segments, retention, scans.
+//!
+//! # Invariants
+//!
+//! - What is past the retention is neither read nor kept, whatever its segment still holds.
+//! - A put is logged even if it is refused, as in Kafka Streams; a refusal is counted.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::changelog::Changelog;
+use super::segments::{SEGMENT_BYTES, Segments, segment_of_key, segment_start};
+use super::staged::Direction;
+use super::store::{Entry, KeyRange};
+use super::task_store::TaskStore;
+use crate::error::Error;
+use crate::serde::{Encoded, Serde, SharedSerde};
+use crate::time::Timestamp;
+
+/// How many entries a scan fetches at a time: a scan never holds the whole store in memory.
+const SCAN_SLICE_ENTRIES: usize = 256;
+
+/// So many segments in a row are tried one by one; over more, the next that exists is sought.
+const SEGMENTS_TRIED_MAX: i64 = 4;
+
+/// A windowed store as its typed views see it: keys through their serde, values as bytes.
+pub(super) struct WindowedStore<K> {
+    pub(super) store: Rc<RefCell<TaskStore>>,
+    pub(super) log: Rc<dyn Changelog>,
+    pub(super) key: SharedSerde<K>,
+    pub(super) segments: Segments,
+    /// Where stored keys are put together.
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// A write: the value in the store and the one in the changelog, with its time.
+pub(super) struct Write<'v> {
+    pub(super) stored: Option<Bytes>,
+    pub(super) logged: Option<&'v [u8]>,
+    /// None: the time of the record in process.
+    pub(super) logged_at: Option<Timestamp>,
+}
+
+impl<K> Clone for WindowedStore<K> {
+    fn clone(&self) -> Self {
+        WindowedStore {
+            store: Rc::clone(&self.store),
+            log: Rc::clone(&self.log),
+            key: self.key.clone(),
+            segments: self.segments,
+            scratch: RefCell::default(),
+        }
+    }
+}
+
+impl<K: 'static> WindowedStore<K> {
+    pub(super) fn new(
+        store: Rc<RefCell<TaskStore>>,
+        log: Rc<dyn Changelog>,
+        key: SharedSerde<K>,
+        segments: Segments,
+    ) -> Self {
+        WindowedStore {
+            store,
+            log,
+            key,
+            segments,
+            scratch: RefCell::default(),
+        }
+    }
+
+    /// The highest time that is expired.
+    pub(super) fn expired_ms(&self) -> i64 {
+        self.segments.expired_ms(self.store.borrow().observed_ms())
+    }
+
+    /// The entry of that key, time and remainder.
+    pub(super) fn get(&self, key: &K, time: i64, rest: &[u8]) -> Result<Option<Bytes>, Error> {
+        if time < 0 || time <= self.expired_ms() {
+            return Ok(None);
+        }
+        let mut stored_key = self.scratch.borrow_mut();
+        self.write_key(key, time, rest, &mut stored_key)?;
+        self.store.borrow().get(&stored_key)
+    }
+
+    pub(super) fn put(
+        &self,
+        key: &K,
+        time: i64,
+        rest: &[u8],
+        write: Write<'_>,
+    ) -> Result<(), Error> {
+        if time < 0 {
+            let message = format!("a window cannot begin or end at {time}, before the epoch");
+            return Err(self.log.error(&message));
+        }
+        let mut stored_key = self.scratch.borrow_mut();
+        self.write_key(key, time, rest, &mut stored_key)?;
+        let logged_key = &stored_key[SEGMENT_BYTES..];
+        self.log.send(logged_key, write.logged, write.logged_at)?;
+        let mut store = self.store.borrow_mut();
+        store.observe(time);
+        if time <= self.segments.expired_ms(store.observed_ms()) {
+            self.log.refused();
+        } else {
+            store.put(Bytes::copy_from_slice(&stored_key), write.stored);
+        }
+        Ok(())
+    }
+
+    fn write_key(&self, key: &K, time: i64, rest: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        out.clear();
+        out.extend_from_slice(&self.segments.segment_of(time).to_be_bytes());
+        self.write_inner_key(key, out)?;
+        out.extend_from_slice(&time.to_be_bytes());
+        out.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn write_inner_key(&self, key: &K, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self.key.serialize(key, out) {
+            Ok(Encoded::Bytes) => Ok(()),
+            Ok(Encoded::Null) => Err(self.log.error("a store has no entry for a null key")),
+            Err(error) => Err(self.cannot_write(error)),
+        }
+    }
+
+    fn inner_key(&self, key: &K) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.write_inner_key(key, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn cannot_write(&self, error: crate::serde::SerdeError) -> Error {
+        let what = "cannot serialize for the store";
+        self.log.error(what).because(error)
+    }
+
+    pub(super) fn read<T: 'static>(
+        &self,
+        serde: &SharedSerde<T>,
+        bytes: &[u8],
+    ) -> Result<T, Error> {
+        let value = serde.deserialize(Some(bytes));
+        value.map_err(|error| {
+            let remedy = "cannot read what the store holds; was its serde changed?";
+            self.log.error(remedy).because(error)
+        })
+    }
+
+    /// Entries of one key.
+    pub(super) fn scan_key(
+        &self,
+        key: &K,
+        times: Times,
+        direction: Direction,
+    ) -> Result<SegmentCursor, Error> {
+        let keys = Keys::One(self.inner_key(key)?);
+        Ok(self.cursor(keys, times, direction))
+    }
+
+    /// Entries of keys from one to another, both included, by segment and key.
+    pub(super) fn scan_keys(
+        &self,
+        from: &K,
+        to: &K,
+        times: Times,
+        direction: Direction,
+    ) -> Result<SegmentCursor, Error> {
+        let keys = Keys::Between(self.inner_key(from)?, self.inner_key(to)?);
+        Ok(self.cursor(keys, times, direction))
+    }
+
+    /// Entries of all keys, by segment and key.
+    pub(super) fn scan_all(&self, times: Times, direction: Direction) -> SegmentCursor {
+        self.cursor(Keys::All, times, direction)
+    }
+
+    fn cursor(&self, keys: Keys, times: Times, direction: Direction) -> SegmentCursor {
+        let observed = self.store.borrow().observed_ms();
+        let from = match times.hidden {
+            Hidden::Expired => times.from.max(self.expired_ms().saturating_add(1)),
+            Hidden::Nothing => times.from,
+        };
+        let (from, to) = (from.max(0), times.to.min(observed));
+        let segments =
+            (from <= to).then(|| (self.segments.segment_of(from), self.segments.segment_of(to)));
+        SegmentCursor {
+            store: Rc::clone(&self.store),
+            segments: self.segments,
+            direction,
+            keys,
+            times: (from, to),
+            unvisited: segments,
+            rest: None,
+            slice: Vec::new().into_iter(),
+        }
+    }
+}
+
+/// A span of times, both included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    from: i64,
+    to: i64,
+    hidden: Hidden,
+}
+
+/// What a scan passes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hidden {
+    Expired,
+    Nothing,
+}
+
+impl Times {
+    pub(super) const ALL: Times = Times {
+        from: 0,
+        to: i64::MAX,
+        hidden: Hidden::Expired,
+    };
+
+    pub(super) fn between(from: Timestamp, to: Timestamp) -> Self {
+        Times {
+            from: from.as_millis(),
+            to: to.as_millis(),
+            hidden: Hidden::Expired,
+        }
+    }
+
+    /// With what is past the retention and still there.
+    pub(super) fn with_expired(mut self) -> Self {
+        self.hidden = Hidden::Nothing;
+        self
+    }
+}
+
+/// Which keys a scan is for.
+#[derive(Debug)]
+enum Keys {
+    One(Vec<u8>),
+    Between(Vec<u8>, Vec<u8>),
+    All,
+}
+
+/// A scan in slices, segment by segment, that holds no borrow of the store between steps.
+///
+/// Answers changelog keys with their values.
+pub(super) struct SegmentCursor {
+    store: Rc<RefCell<TaskStore>>,
+    segments: Segments,
+    direction: Direction,
+    keys: Keys,
+    /// The times wanted, both included.
+    times: (i64, i64),
+    /// The first and last segment still to visit; none once all are.
+    unvisited: Option<(i64, i64)>,
+    /// What is still to be fetched of the segment being visited.
+    rest: Option<KeyRange>,
+    slice: std::vec::IntoIter<Entry>,
+}
+
+impl SegmentCursor {
+    /// Fetches the next slice; answers false at the end.
+    fn advance(&mut self) -> Result<bool, Error> {
+        let range = match self.rest.take() {
+            Some(range) => range,
+            None => match self.next_segment()? {
+                Some(segment) => self.range_in(segment),
+                None => return Ok(false),
+            },
+        };
+        let store = self.store.borrow();
+        let slice = store.scan(&range, self.direction, SCAN_SLICE_ENTRIES)?;
+        drop(store);
+        if let Some((last, _)) = slice.last().filter(|_| slice.len() == SCAN_SLICE_ENTRIES) {
+            self.rest = Some(range.behind(last.clone(), self.direction));
+        }
+        self.slice = slice.into_iter();
+        Ok(true)
+    }
+
+    fn next_segment(&mut self) -> Result<Option<i64>, Error> {
+        let Some((first, last)) = self.unvisited else {
+            return Ok(None);
+        };
+        let is_forward = self.direction == Direction::Forward;
+        let next = if last - first < SEGMENTS_TRIED_MAX {
+            Some(if is_forward { first } else { last })
+        } else {
+            self.seek(first, last)?
+        };
+        let rest = next.map(|next| match self.direction {
+            Direction::Forward => (next + 1, last),
+            Direction::Reverse => (first, next - 1),
+        });
+        self.unvisited = rest.filter(|(first, last)| first <= last);
+        Ok(next)
+    }
+
+    /// The next segment that has entries.
+    fn seek(&self, first: i64, last: i64) -> Result<Option<i64>, Error> {
+        let range = KeyRange {
+            from: std::ops::Bound::Included(segment_start(first)),
+            to: match last.checked_add(1) {
+                Some(end) => std::ops::Bound::Excluded(segment_start(end)),
+                None => std::ops::Bound::Unbounded,
+            },
+        };
+        let found = self.store.borrow().scan(&range, self.direction, 1)?;
+        Ok(found.first().map(|(key, _)| segment_of_key(key)))
+    }
+
+    fn range_in(&self, segment: i64) -> KeyRange {
+        let start = segment_start(segment);
+        let key_with = |key: &[u8], time: i64, fill: u8| {
+            let mut bytes = start.to_vec();
+            bytes.extend_from_slice(key);
+            bytes.extend_from_slice(&time.to_be_bytes());
+            bytes.resize(bytes.len() + self.segments.key.suffix_bytes() - 8, fill);
+            Bytes::from(bytes)
+        };
+        match &self.keys {
+            Keys::One(key) => {
+                let (from, to) = self.times;
+                KeyRange::inclusive(key_with(key, from, 0), key_with(key, to, 0xff))
+            }
+            // Keys differ in length, so `to` and its times may be before a lesser key's.
+            Keys::Between(from, _) => {
+                let mut range = KeyRange::prefix(start.clone());
+                let from = [&start[..], from].concat();
+                range.from = std::ops::Bound::Included(Bytes::from(from));
+                range
+            }
+            Keys::All => KeyRange::prefix(start),
+        }
+    }
+
+    /// Whether an entry that lies in the range is wanted.
+    fn wants(&self, key: &[u8]) -> bool {
+        let Some(time) = self.segments.time_of(key) else {
+            return false;
+        };
+        let key = &key[..key.len() - self.segments.key.suffix_bytes()];
+        let is_key = match &self.keys {
+            Keys::One(one) => key == &one[..],
+            Keys::Between(from, to) => &from[..] <= key && key <= &to[..],
+            Keys::All => true,
+        };
+        is_key && self.times.0 <= time && time <= self.times.1
+    }
+}
+
+impl Iterator for SegmentCursor {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            while let Some((key, value)) = self.slice.next() {
+                let key = key.slice(SEGMENT_BYTES..);
+                if self.wants(&key) {
+                    return Some(Ok((key, value)));
+                }
+            }
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}

@@ -13,8 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use onceflow_framework::processor::{Context, Processor};
-use onceflow_framework::state::{TimestampedKeyValueStore, ValueAndTimestamp};
-use onceflow_framework::{Error, Fault, Timestamp};
+use onceflow_framework::state::{Row, TimestampedKeyValueStore};
+use onceflow_framework::{Error, Fault};
 
 use crate::Data;
 use crate::graph::{Graph, NodeId};
@@ -260,26 +260,10 @@ impl<K: Data, V: Data> TableStore<K, V> {
         Ok(())
     }
 
-    pub(crate) fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error> {
-        self.store().get(key)
-    }
-
-    /// The value alone.
-    pub(crate) fn value(&self, key: &K) -> Result<Option<V>, Error> {
-        Ok(self.get(key)?.map(|stored| stored.value))
-    }
-
-    pub(crate) fn put(
-        &self,
-        key: &K,
-        value: Option<&V>,
-        timestamp: Timestamp,
-    ) -> Result<(), Error> {
-        self.store().put(key, value, timestamp)
-    }
-
-    fn store(&self) -> &TimestampedKeyValueStore<K, V> {
+    /// The row of a key, to be read and written.
+    pub(crate) fn row(&self, key: &K) -> Result<Row<'_, K, V>, Error> {
         let opened = self.opened.as_ref();
-        opened.expect("init opens the store before the first record")
+        let store = opened.expect("init opens the store before the first record");
+        store.row(key)
     }
 }

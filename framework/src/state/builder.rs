@@ -6,9 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::memory::MemoryStore;
 use super::segments::{SegmentedKey, SegmentedStore, Segments};
-use super::store::ByteStore;
 use super::task_store::{ChangelogFormat, TaskStore};
 use super::timestamped::ValueAndTimestamp;
 use super::window_store::{TimestampedSerde, WindowShape};
@@ -287,8 +285,7 @@ impl StoreSpec {
             let engine = Box::new(SegmentedStore::new(segments));
             return TaskStore::segmented(engine, format, segments);
         }
-        let engine: Box<dyn ByteStore> = Box::new(MemoryStore::new());
-        TaskStore::new(engine, format)
+        TaskStore::in_memory(format)
     }
 
     /// The full name of its changelog topic, if it is logged.

@@ -1,16 +1,87 @@
-//! The store in memory: an ordered map, restored from its changelog on start.
+//! The store in memory: a slot a key, which holds the committed value and the one of the open
+//! batch side by side.
+//!
+//! ```text
+//!   index: hash of the key ──> slot        order: sorted keys ──> slot, once somebody has scanned
+//!                               │
+//!   slots:  key │ committed │ staged       dirty: the slots that the open batch wrote to
+//!               │     ^──── commit ────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - **Broker first, store second.** Staging leaves the committed value where it is.
+//! - A slot is in `dirty` exactly if it has something staged, and holds a committed value or
+//!   something staged, or is free.
+//! - Hashes find keys and order nothing: scans go by `order`, a commit by `dirty`.
+//! - Freed slots are taken again, not given back: memory follows the most keys there ever were.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::ops::Bound;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
+use super::short_bytes::ShortBytes;
+use super::staged::Direction;
 use super::store::{ByteStore, Entry, KeyRange};
 use crate::error::Error;
 
-/// An ordered map in memory.
-#[derive(Debug, Default)]
+/// A map in memory. As a [`ByteStore`] it shows what is committed.
 pub struct MemoryStore {
-    entries: BTreeMap<Bytes, Bytes>,
+    slots: Vec<Slot>,
+    free: Vec<SlotId>,
+    index: HashTable<SlotId>,
+    /// Seeded anew for each store: keys come from outside.
+    hasher: RandomState,
+    dirty: Vec<SlotId>,
+    order: OnceCell<BTreeMap<ShortBytes, SlotId>>,
+    /// How many slots hold a committed value.
+    committed: u64,
+    /// The slot found last: a put mostly follows a get of the same key.
+    last: Cell<Option<SlotId>>,
+}
+
+/// A place in `slots`; they number fewer than 2^32.
+type SlotId = u32;
+
+struct Slot {
+    key: ShortBytes,
+    committed: Option<ShortBytes>,
+    staged: Staged,
+}
+
+/// What the open batch did to a key.
+enum Staged {
+    Nothing,
+    Deletion,
+    Value(ShortBytes),
+}
+
+/// Whose eyes a scan has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// The task's: the open batch and what is committed.
+    Task,
+    Committed,
+}
+
+impl Slot {
+    fn value(&self, view: View) -> Option<&[u8]> {
+        match (&self.staged, view) {
+            (Staged::Value(value), View::Task) => Some(value.as_slice()),
+            (Staged::Deletion, View::Task) => None,
+            _ => self.committed.as_ref().map(ShortBytes::as_slice),
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.committed.is_none() && matches!(self.staged, Staged::Nothing)
+    }
 }
 
 impl MemoryStore {
@@ -19,27 +90,194 @@ impl MemoryStore {
     pub fn new() -> Self {
         MemoryStore::default()
     }
+
+    /// The value of a key as the open batch sees it.
+    pub(super) fn staged_or_committed(&self, key: &[u8]) -> Option<&[u8]> {
+        self.slots[self.find(key)? as usize].value(View::Task)
+    }
+
+    /// Stages a put, or a deletion.
+    pub(super) fn stage(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let id = match (self.find(key), value) {
+            (Some(id), _) => id,
+            (None, Some(_)) => self.insert(key),
+            // There is nothing to delete.
+            (None, None) => return,
+        };
+        let slot = &mut self.slots[id as usize];
+        if matches!(slot.staged, Staged::Nothing) {
+            self.dirty.push(id);
+        }
+        slot.staged = value.map_or(Staged::Deletion, |value| Staged::Value(value.into()));
+    }
+
+    /// Makes what is staged the committed state.
+    pub(super) fn commit_staged(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            let slot = &mut self.slots[id as usize];
+            match std::mem::replace(&mut slot.staged, Staged::Nothing) {
+                Staged::Value(value) => self.committed += u64::from(slot.commit(Some(value))),
+                Staged::Deletion => {
+                    self.committed -= u64::from(slot.commit(None));
+                    self.release(id);
+                }
+                Staged::Nothing => unreachable!("a dirty slot has something staged"),
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    /// Forgets what is staged.
+    pub(super) fn discard_staged(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            let slot = &mut self.slots[id as usize];
+            slot.staged = Staged::Nothing;
+            if slot.is_free() {
+                self.release(id);
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    /// Whether the open batch has written nothing.
+    pub(super) fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
+    /// Writes past the open batch: what a changelog holds is committed already.
+    pub(super) fn write_committed(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match (self.find(key), value) {
+            (found, Some(value)) => {
+                let id = found.unwrap_or_else(|| self.insert(key));
+                let slot = &mut self.slots[id as usize];
+                self.committed += u64::from(slot.commit(Some(value.into())));
+            }
+            (Some(id), None) => {
+                let slot = &mut self.slots[id as usize];
+                self.committed -= u64::from(slot.commit(None));
+                if slot.is_free() {
+                    self.release(id);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Shows the first `entries_max` entries in a direction, as the open batch sees them.
+    pub(super) fn scan_staged(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        entries_max: usize,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) {
+        let entries = self.entries(range, direction, View::Task);
+        entries
+            .take(entries_max)
+            .for_each(|(key, value)| each(key, value));
+    }
+
+    fn entries<'a>(
+        &'a self,
+        range: &'a KeyRange,
+        direction: Direction,
+        view: View,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        // An inverted range would panic in the map; scanning it finds nothing.
+        let order = (!range.is_empty()).then(|| self.order());
+        let bounds = (slice_of(&range.from), slice_of(&range.to));
+        let mut found = order.map(|order| order.range::<[u8], _>(bounds));
+        std::iter::from_fn(move || match direction {
+            Direction::Forward => found.as_mut()?.next(),
+            Direction::Reverse => found.as_mut()?.next_back(),
+        })
+        .filter_map(move |(key, id)| Some((key.as_slice(), self.slots[*id as usize].value(view)?)))
+    }
+
+    /// The sorted keys: sorted when they are first asked for, kept up from then on.
+    fn order(&self) -> &BTreeMap<ShortBytes, SlotId> {
+        self.order.get_or_init(|| {
+            let slots = (0..).zip(&self.slots);
+            let taken = slots.filter(|(_, slot)| !slot.is_free());
+            taken.map(|(id, slot)| (slot.key.clone(), id)).collect()
+        })
+    }
+
+    fn find(&self, key: &[u8]) -> Option<SlotId> {
+        let is_key = |id: &SlotId| self.slots[*id as usize].key.as_slice() == key;
+        if let Some(last) = self.last.get().filter(is_key) {
+            return Some(last);
+        }
+        let found = self.index.find(self.hasher.hash_one(key), is_key).copied();
+        self.last.set(found);
+        found
+    }
+
+    /// Gives a key that has none a slot; the caller fills it.
+    fn insert(&mut self, key: &[u8]) -> SlotId {
+        let slot = Slot {
+            key: key.into(),
+            committed: None,
+            staged: Staged::Nothing,
+        };
+        let id = if let Some(id) = self.free.pop() {
+            self.slots[id as usize] = slot;
+            id
+        } else {
+            let id = SlotId::try_from(self.slots.len());
+            self.slots.push(slot);
+            id.expect("2^32 slots take more memory than a task can have")
+        };
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let hash_of = |id: &SlotId| hasher.hash_one(slots[*id as usize].key.as_slice());
+        self.index.insert_unique(hasher.hash_one(key), id, hash_of);
+        if let Some(order) = self.order.get_mut() {
+            order.insert(key.into(), id);
+        }
+        self.last.set(Some(id));
+        id
+    }
+
+    /// Takes a slot that holds nothing any more out of everything.
+    fn release(&mut self, id: SlotId) {
+        let key = std::mem::replace(&mut self.slots[id as usize].key, ShortBytes::EMPTY);
+        let hash = self.hasher.hash_one(key.as_slice());
+        let found = self.index.find_entry(hash, |other| *other == id);
+        found.expect("a slot is in the index").remove();
+        if let Some(order) = self.order.get_mut() {
+            order.remove(&key);
+        }
+        self.free.push(id);
+        self.last.set(None);
+    }
+}
+
+impl Slot {
+    /// Replaces the committed value; answers whether there is one more, or one less.
+    fn commit(&mut self, value: Option<ShortBytes>) -> bool {
+        let (before, after) = (self.committed.is_some(), value.is_some());
+        self.committed = value;
+        before != after
+    }
 }
 
 impl ByteStore for MemoryStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        Ok(self.entries.get(key).cloned())
+        let slot = self.find(key).map(|id| &self.slots[id as usize]);
+        let value = slot.and_then(|slot| slot.value(View::Committed));
+        Ok(value.map(Bytes::copy_from_slice))
     }
 
     fn scan(&self, range: &KeyRange, entries_max: usize) -> Result<Vec<Entry>, Error> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let entries = self.entries.range((range.from.clone(), range.to.clone()));
+        let entries = self.entries(range, Direction::Forward, View::Committed);
         Ok(entries.take(entries_max).map(owned).collect())
     }
 
     fn scan_reverse(&self, range: &KeyRange, entries_max: usize) -> Result<Vec<Entry>, Error> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let entries = self.entries.range((range.from.clone(), range.to.clone()));
-        Ok(entries.rev().take(entries_max).map(owned).collect())
+        let entries = self.entries(range, Direction::Reverse, View::Committed);
+        Ok(entries.take(entries_max).map(owned).collect())
     }
 
     fn apply(
@@ -47,19 +285,42 @@ impl ByteStore for MemoryStore {
         writes: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>,
     ) -> Result<(), Error> {
         for (key, value) in writes {
-            match value {
-                Some(value) => self.entries.insert(key, value),
-                None => self.entries.remove(&key),
-            };
+            self.write_committed(&key, value.as_deref());
         }
         Ok(())
     }
 
     fn approximate_entries(&self) -> u64 {
-        self.entries.len() as u64
+        self.committed
     }
 }
 
-fn owned((key, value): (&Bytes, &Bytes)) -> Entry {
-    (key.clone(), value.clone())
+fn owned((key, value): (&[u8], &[u8])) -> Entry {
+    (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))
+}
+
+fn slice_of(bound: &Bound<Bytes>) -> Bound<&[u8]> {
+    bound.as_ref().map(|bytes| &bytes[..])
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        MemoryStore {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
+            dirty: Vec::new(),
+            order: OnceCell::new(),
+            committed: 0,
+            last: Cell::new(None),
+        }
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (committed, dirty) = (self.committed, self.dirty.len());
+        write!(f, "MemoryStore({committed} committed, {dirty} staged)")
+    }
 }

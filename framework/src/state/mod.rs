@@ -4,36 +4,43 @@
 //!   typed view  KeyValueStore<K, V>, WindowStore<K, V>, SessionStore<K, V>, timestamped ones
 //!       │ bytes
 //!   TaskStore   reads: staged, then committed      put ──> changelog record
-//!       ├── StagedWrites   the open batch: this task sees it, nobody else
-//!       └── ByteStore      what the broker has committed
+//!       ├── MemoryStore    a slot a key: its committed value, and that of the open batch
+//!       └── any ByteStore  what the broker has committed
+//!             └── under StagedWrites: the open batch, which this task sees and nobody else
 //! ```
 //!
 //! # Invariants
 //!
-//! - **Broker first, store second.** A [`ByteStore`] changes only in `TaskStore::apply` and in
-//!   a restore; the first is called after the broker has committed, never before.
+//! - **Broker first, store second.** What a [`ByteStore`] shows changes only in
+//!   `TaskStore::apply` and in a restore; the first is called after the broker has committed,
+//!   never before.
 //! - The changelog holds absolute values: replaying some of it twice converges.
 //! - Nothing here knows of brokers: changelog records leave through the task's collector.
 
 mod store;
 mod changelog;
 mod staged;
+mod short_bytes;
 mod memory;
 mod segments;
 mod task_store;
+mod cursor;
+mod raw_store;
 mod key_value;
 mod timestamped;
 mod windowed;
 mod window_store;
 mod session_store;
 mod builder;
+#[cfg(test)]
+mod model_tests;
 
 pub use builder::{StoreBuilder, StoreKind};
 pub use key_value::KeyValueStore;
 pub use memory::MemoryStore;
 pub use session_store::SessionStore;
 pub use store::{ByteStore, Entry, KeyRange};
-pub use timestamped::{TimestampedKeyValueStore, ValueAndTimestamp};
+pub use timestamped::{Row, TimestampedKeyValueStore, ValueAndTimestamp};
 pub use window_store::{TimestampedWindowStore, WindowStore};
 
 pub(crate) use builder::{StoreSerdes, StoreSpec, WindowedStoreSpec};

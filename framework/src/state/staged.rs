@@ -1,4 +1,4 @@
-//! Writes of the open batch, laid over the committed store.
+//! Writes of the open batch, laid over a committed store that has no room for them itself.
 //!
 //! # Invariants
 //!
@@ -27,8 +27,9 @@ pub(crate) enum Direction {
 
 impl StagedWrites {
     /// Stages a put, or a deletion.
-    pub(crate) fn put(&mut self, key: Bytes, value: Option<Bytes>) {
-        self.writes.insert(key, value);
+    pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let value = value.map(Bytes::copy_from_slice);
+        self.writes.insert(Bytes::copy_from_slice(key), value);
     }
 
     /// The value of a key, through the overlay.
@@ -83,9 +84,9 @@ impl StagedWrites {
         self.writes.clear();
     }
 
-    /// How many keys are written.
-    pub(crate) fn len(&self) -> usize {
-        self.writes.len()
+    /// Whether nothing is written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.writes.is_empty()
     }
 }
 
@@ -161,12 +162,12 @@ mod tests {
         for step in steps {
             match step {
                 Step::Put(key, value) => {
-                    visible.insert(key.clone(), value.clone());
-                    staged.put(key.into(), Some(value.into()));
+                    staged.put(&key, Some(&value));
+                    visible.insert(key, value);
                 }
                 Step::Delete(key) => {
                     visible.remove(&key);
-                    staged.put(key.into(), None);
+                    staged.put(&key, None);
                 }
                 Step::Apply => {
                     durable = visible.clone();

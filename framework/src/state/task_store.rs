@@ -7,9 +7,10 @@
 
 use bytes::Bytes;
 
+use super::memory::MemoryStore;
 use super::segments::Segments;
 use super::staged::{Direction, StagedWrites};
-use super::store::{ByteStore, Entry, KeyRange};
+use super::store::{ByteStore, KeyRange};
 use crate::error::Error;
 use crate::time::Timestamp;
 
@@ -22,31 +23,47 @@ pub(crate) enum ChangelogFormat {
     Timestamped,
 }
 
+/// Bytes of the timestamp before each value that has one.
+pub(super) const TIMESTAMP_BYTES: usize = 8;
+
 impl ChangelogFormat {
-    /// What a store holds for a changelog record.
-    pub(crate) fn to_store(self, value: &[u8], timestamp: Timestamp) -> Bytes {
-        match self {
-            ChangelogFormat::Plain => Bytes::copy_from_slice(value),
-            ChangelogFormat::Timestamped => {
-                let mut stored = Vec::with_capacity(8 + value.len());
-                stored.extend_from_slice(&timestamp.as_millis().to_be_bytes());
-                stored.extend_from_slice(value);
-                Bytes::from(stored)
-            }
+    /// Appends what a store holds for a changelog record.
+    fn write(self, value: &[u8], timestamp: Timestamp, stored: &mut Vec<u8>) {
+        if self == ChangelogFormat::Timestamped {
+            begin_timestamped(timestamp, stored);
         }
+        stored.extend_from_slice(value);
     }
+}
+
+/// Appends what goes before a value of that time: the value itself is what the changelog gets.
+pub(super) fn begin_timestamped(timestamp: Timestamp, stored: &mut Vec<u8>) {
+    stored.extend_from_slice(&timestamp.as_millis().to_be_bytes());
 }
 
 /// A store as its task sees it.
 #[derive(Debug)]
 pub(crate) struct TaskStore {
-    committed: Box<dyn ByteStore>,
-    staged: StagedWrites,
+    engine: Engine,
     format: ChangelogFormat,
     /// How keys are divided by time; none in a key-value store.
     segments: Option<Segments>,
     progress: Progress,
     committed_progress: Progress,
+    /// Reused for every record of a restore.
+    restored: Vec<u8>,
+}
+
+/// Where the entries lie.
+#[derive(Debug)]
+enum Engine {
+    /// In memory, where each slot has room for what is staged.
+    Memory(MemoryStore),
+    /// In a store that knows nothing of batches, which are laid over it.
+    Overlaid {
+        committed: Box<dyn ByteStore>,
+        staged: StagedWrites,
+    },
 }
 
 /// How far a windowed store has come.
@@ -70,15 +87,14 @@ impl Progress {
 }
 
 impl TaskStore {
-    pub(crate) fn new(committed: Box<dyn ByteStore>, format: ChangelogFormat) -> Self {
-        TaskStore {
-            committed,
-            staged: StagedWrites::default(),
-            format,
-            segments: None,
-            progress: Progress::NONE,
-            committed_progress: Progress::NONE,
-        }
+    pub(crate) fn in_memory(format: ChangelogFormat) -> Self {
+        TaskStore::new(Engine::Memory(MemoryStore::new()), format)
+    }
+
+    /// A store that knows nothing of batches.
+    pub(crate) fn over(committed: Box<dyn ByteStore>, format: ChangelogFormat) -> Self {
+        let staged = StagedWrites::default();
+        TaskStore::new(Engine::Overlaid { committed, staged }, format)
     }
 
     /// A store whose keys are divided by time.
@@ -89,7 +105,18 @@ impl TaskStore {
     ) -> Self {
         TaskStore {
             segments: Some(segments),
-            ..TaskStore::new(committed, format)
+            ..TaskStore::over(committed, format)
+        }
+    }
+
+    fn new(engine: Engine, format: ChangelogFormat) -> Self {
+        TaskStore {
+            engine,
+            format,
+            segments: None,
+            progress: Progress::NONE,
+            committed_progress: Progress::NONE,
+            restored: Vec::new(),
         }
     }
 
@@ -109,42 +136,71 @@ impl TaskStore {
         self.progress.sequence
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.staged.get(&*self.committed, key)
+    /// Shows the value of a key to `read`.
+    pub(crate) fn get<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, Error> {
+        match &self.engine {
+            Engine::Memory(store) => Ok(read(store.staged_or_committed(key))),
+            Engine::Overlaid { committed, staged } => {
+                Ok(read(staged.get(&**committed, key)?.as_deref()))
+            }
+        }
     }
 
     /// Stages a write; the caller sends the changelog record.
-    pub(crate) fn put(&mut self, key: Bytes, value: Option<Bytes>) {
-        self.staged.put(key, value);
+    pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match &mut self.engine {
+            Engine::Memory(store) => store.stage(key, value),
+            Engine::Overlaid { staged, .. } => staged.put(key, value),
+        }
     }
 
+    /// Shows the first `entries_max` entries of a range to `each`, in a direction.
     pub(crate) fn scan(
         &self,
         range: &KeyRange,
         direction: Direction,
         entries_max: usize,
-    ) -> Result<Vec<Entry>, Error> {
-        self.staged
-            .scan(&*self.committed, range, direction, entries_max)
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Error> {
+        match &self.engine {
+            Engine::Memory(store) => store.scan_staged(range, direction, entries_max, each),
+            Engine::Overlaid { committed, staged } => {
+                let entries = staged.scan(&**committed, range, direction, entries_max)?;
+                entries.iter().for_each(|(key, value)| each(key, value));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn approximate_entries(&self) -> u64 {
-        self.committed.approximate_entries()
+        match &self.engine {
+            Engine::Memory(store) => store.approximate_entries(),
+            Engine::Overlaid { committed, .. } => committed.approximate_entries(),
+        }
     }
 
     /// Makes the batch durable, after the broker has committed it.
     pub(crate) fn apply(&mut self) -> Result<(), Error> {
         self.committed_progress = self.progress;
-        if self.staged.len() == 0 {
-            return Ok(());
+        match &mut self.engine {
+            Engine::Memory(store) => store.commit_staged(),
+            Engine::Overlaid { staged, .. } if staged.is_empty() => {}
+            Engine::Overlaid { committed, staged } => committed.apply(&mut staged.take())?,
         }
-        self.committed.apply(&mut self.staged.take())
+        Ok(())
     }
 
     /// Forgets the batch, after the broker has aborted it.
     pub(crate) fn discard(&mut self) {
-        self.staged.discard();
         self.progress = self.committed_progress;
+        match &mut self.engine {
+            Engine::Memory(store) => store.discard_staged(),
+            Engine::Overlaid { staged, .. } => staged.discard(),
+        }
     }
 
     /// Takes over changelog records, oldest first: they are committed by definition.
@@ -152,51 +208,72 @@ impl TaskStore {
         &mut self,
         records: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>, Timestamp)>,
     ) -> Result<(), Error> {
-        assert_eq!(
-            self.staged.len(),
-            0,
-            "a store is restored before its task runs"
-        );
-        let format = self.format;
-        let (segments, progress) = (self.segments, &mut self.progress);
-        let mut unreadable = None;
-        let mut writes = records.filter_map(|(key, value, timestamp)| {
-            let value = value.map(|value| format.to_store(value, timestamp));
-            let Some(segments) = segments else {
-                return Some((Bytes::copy_from_slice(key), value));
+        assert!(self.is_clean(), "a store is restored before its task runs");
+        for (key, value, timestamp) in records {
+            let value = value.map(|value| {
+                self.restored.clear();
+                self.format.write(value, timestamp, &mut self.restored);
+                &self.restored[..]
+            });
+            let Some(segments) = &self.segments else {
+                self.engine.write_committed(key, value)?;
+                continue;
             };
-            match segments.stored_key(key) {
-                Ok((stored, time_ms)) => {
-                    progress.observe(time_ms);
-                    if let Some((_, sequence)) = key.split_last_chunk::<4>() {
-                        progress.sequence = progress.sequence.max(i32::from_be_bytes(*sequence));
-                    }
-                    Some((stored, value))
-                }
-                Err(error) => {
-                    unreadable.get_or_insert(error);
-                    None
-                }
+            let (stored_key, time_ms) = segments.stored_key(key)?;
+            self.progress.observe(time_ms);
+            if let Some((_, sequence)) = key.split_last_chunk::<4>() {
+                let sequence = i32::from_be_bytes(*sequence);
+                self.progress.sequence = self.progress.sequence.max(sequence);
             }
-        });
-        self.committed.apply(&mut writes)?;
+            self.engine.write_committed(&stored_key, value)?;
+        }
         self.committed_progress = self.progress;
-        unreadable.map_or(Ok(()), Err)
+        Ok(())
+    }
+
+    fn is_clean(&self) -> bool {
+        match &self.engine {
+            Engine::Memory(store) => store.is_clean(),
+            Engine::Overlaid { staged, .. } => staged.is_empty(),
+        }
+    }
+}
+
+impl Engine {
+    fn write_committed(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        match self {
+            Engine::Memory(store) => store.write_committed(key, value),
+            Engine::Overlaid { committed, .. } => {
+                let value = value.map(Bytes::copy_from_slice);
+                let write = (Bytes::copy_from_slice(key), value);
+                committed.apply(&mut std::iter::once(write))?;
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::MemoryStore;
     use super::*;
+
+    fn stores(format: ChangelogFormat) -> [TaskStore; 2] {
+        let over = TaskStore::over(Box::new(MemoryStore::new()), format);
+        [TaskStore::in_memory(format), over]
+    }
+
+    fn value(store: &TaskStore, key: &[u8]) -> Option<Vec<u8>> {
+        store.get(key, |value| value.map(<[u8]>::to_vec)).unwrap()
+    }
 
     #[test]
     fn a_restored_timestamped_entry_equals_the_one_that_was_written() {
-        let mut store = TaskStore::new(Box::new(MemoryStore::new()), ChangelogFormat::Timestamped);
-        let records = [(&b"k"[..], Some(&b"v"[..]), Timestamp::from_millis(258))];
-        store.restore(records.into_iter()).unwrap();
-        let stored = store.get(b"k").unwrap().unwrap();
-        assert_eq!(&stored[..], b"\0\0\0\0\0\0\x01\x02v");
+        for mut store in stores(ChangelogFormat::Timestamped) {
+            let records = [(&b"k"[..], Some(&b"v"[..]), Timestamp::from_millis(258))];
+            store.restore(records.into_iter()).unwrap();
+            let stored = value(&store, b"k").unwrap();
+            assert_eq!(&stored[..], b"\0\0\0\0\0\0\x01\x02v");
+        }
     }
 
     #[test]
@@ -207,20 +284,25 @@ mod tests {
             (b"b", Some(b"2"), Timestamp::NONE),
             (b"a", None, Timestamp::NONE),
         ];
-        let mut store = TaskStore::new(Box::new(MemoryStore::new()), ChangelogFormat::Plain);
-        store.restore(log.into_iter()).unwrap();
-        store.restore(log.into_iter()).unwrap();
-        assert_eq!(store.get(b"a").unwrap(), None);
-        assert_eq!(store.get(b"b").unwrap(), Some(Bytes::from_static(b"2")));
+        for mut store in stores(ChangelogFormat::Plain) {
+            store.restore(log.into_iter()).unwrap();
+            store.restore(log.into_iter()).unwrap();
+            assert_eq!(value(&store, b"a"), None);
+            assert_eq!(value(&store, b"b"), Some(b"2".to_vec()));
+        }
     }
 
     #[test]
     fn an_aborted_batch_leaves_no_trace() {
-        let mut store = TaskStore::new(Box::new(MemoryStore::new()), ChangelogFormat::Plain);
-        store.put(Bytes::from_static(b"a"), Some(Bytes::from_static(b"1")));
-        store.apply().unwrap();
-        store.put(Bytes::from_static(b"a"), Some(Bytes::from_static(b"2")));
-        store.discard();
-        assert_eq!(store.get(b"a").unwrap(), Some(Bytes::from_static(b"1")));
+        for mut store in stores(ChangelogFormat::Plain) {
+            store.put(b"a", Some(b"1"));
+            store.apply().unwrap();
+            store.put(b"a", Some(b"2"));
+            store.put(b"b", Some(b"3"));
+            store.discard();
+            assert_eq!(value(&store, b"a"), Some(b"1".to_vec()));
+            assert_eq!(value(&store, b"b"), None);
+            assert_eq!(store.approximate_entries(), 1);
+        }
     }
 }

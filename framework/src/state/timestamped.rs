@@ -8,16 +8,14 @@ use bytes::Bytes;
 
 use super::builder::StoreSerdes;
 use super::changelog::Changelog;
-use super::key_value::{Cursor, RawStore};
+use super::cursor::Cursor;
+use super::raw_store::{Buffer, RawStore};
 use super::staged::Direction;
 use super::store::KeyRange;
-use super::task_store::{ChangelogFormat, TaskStore};
+use super::task_store::{TIMESTAMP_BYTES, TaskStore, begin_timestamped};
 use crate::error::Error;
-use crate::serde::SharedSerde;
+use crate::serde::{Encoded, SharedSerde};
 use crate::time::Timestamp;
-
-/// Bytes of the timestamp before each stored value.
-const TIMESTAMP_BYTES: usize = 8;
 
 /// A value and the timestamp of the record that set it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +53,36 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
     pub fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error> {
-        let bytes = self.raw.get(key)?;
-        bytes
-            .map(|bytes| decode(&self.raw, &self.value, &bytes))
-            .transpose()
+        self.row(key)?.get()
+    }
+
+    /// The row of a key, to be read and then written without finding it twice.
+    ///
+    /// ```
+    /// # use onceflow_framework::processor::{Context, Processor};
+    /// use onceflow_framework::state::TimestampedKeyValueStore;
+    /// use onceflow_framework::{Error, Timestamp};
+    ///
+    /// /// Adds to the sum of a key.
+    /// fn add(
+    ///     sums: &TimestampedKeyValueStore<String, i64>,
+    ///     key: &String,
+    ///     value: i64,
+    ///     now: Timestamp,
+    /// ) -> Result<(), Error> {
+    ///     let row = sums.row(key)?;
+    ///     let sum = row.get()?.map_or(0, |row| row.value);
+    ///     row.put(Some(&(sum + value)), now)
+    /// }
+    /// # let _ = add;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized.
+    pub fn row(&self, key: &K) -> Result<Row<'_, K, V>, Error> {
+        let key = self.raw.key(key)?;
+        Ok(Row { store: self, key })
     }
 
     /// Sets the value of a key as of `timestamp`; `None`, or a value that is null to its serde,
@@ -68,16 +92,7 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
     ///
     /// When key or value cannot be serialized, or the changelog record cannot be sent.
     pub fn put(&self, key: &K, value: Option<&V>, timestamp: Timestamp) -> Result<(), Error> {
-        let bytes = match value {
-            Some(value) => self.raw.write(&self.value, value)?,
-            None => None,
-        };
-        let stored = bytes
-            .as_ref()
-            .map(|b| ChangelogFormat::Timestamped.to_store(b, timestamp));
-        // A tombstone is logged at the time of the record being processed, as Kafka Streams does.
-        let logged_at = bytes.is_some().then_some(timestamp);
-        self.raw.put_as(key, stored, bytes.as_deref(), logged_at)
+        self.row(key)?.put(value, timestamp)
     }
 
     /// Entries from `from` to `to`, both included, in the order of the serialized keys.
@@ -119,13 +134,60 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
 
     fn typed(
         &self,
-        cursor: Cursor,
+        mut cursor: Cursor,
     ) -> impl Iterator<Item = Result<(K, ValueAndTimestamp<V>), Error>> + use<K, V> {
         let (raw, value) = (self.raw.clone(), self.value.clone());
-        cursor.map(move |entry| {
-            let (key, bytes) = entry?;
-            Ok((raw.read(&raw.key, &key)?, decode(&raw, &value, &bytes)?))
+        std::iter::from_fn(move || {
+            let read = |(key, bytes)| Ok((raw.read(&raw.key, key)?, decode(&raw, &value, bytes)?));
+            Some(cursor.next()?.and_then(read))
         })
+    }
+}
+
+/// The place of one key in a store: what [`TimestampedKeyValueStore::row`] finds.
+pub struct Row<'s, K, V> {
+    store: &'s TimestampedKeyValueStore<K, V>,
+    key: Buffer<'s>,
+}
+
+impl<K: 'static, V: 'static> Row<'_, K, V> {
+    /// As [`TimestampedKeyValueStore::get`].
+    ///
+    /// # Errors
+    ///
+    /// When the stored bytes cannot be read.
+    pub fn get(&self) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        let TimestampedKeyValueStore { raw, value } = self.store;
+        raw.get(&self.key, |bytes| decode(raw, value, bytes))
+    }
+
+    /// As [`TimestampedKeyValueStore::put`].
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be serialized or the changelog record cannot be sent.
+    pub fn put(&self, value: Option<&V>, timestamp: Timestamp) -> Result<(), Error> {
+        let raw = &self.store.raw;
+        let mut stored = raw.value_buffer();
+        begin_timestamped(timestamp, &mut stored);
+        let written = match value {
+            Some(value) => raw.write(&self.store.value, value, &mut stored)?,
+            None => Encoded::Null,
+        };
+        match written {
+            Encoded::Bytes => {
+                let logged = Some(&stored[TIMESTAMP_BYTES..]);
+                raw.put(&self.key, Some(&stored), logged, Some(timestamp))
+            }
+            // Logged at the time of the record being processed, as Kafka Streams does.
+            Encoded::Null => raw.put(&self.key, None, None, None),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Row<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Row({:?} of {:?})", &self.key[..], self.store)
     }
 }
 

@@ -83,7 +83,8 @@ impl<K: 'static> WindowedStore<K> {
         }
         let mut stored_key = self.scratch.borrow_mut();
         self.write_key(key, time, rest, &mut stored_key)?;
-        self.store.borrow().get(&stored_key)
+        let copy = |value: Option<&[u8]>| value.map(Bytes::copy_from_slice);
+        self.store.borrow().get(&stored_key, copy)
     }
 
     pub(super) fn put(
@@ -106,7 +107,7 @@ impl<K: 'static> WindowedStore<K> {
         if time <= self.segments.expired_ms(store.observed_ms()) {
             self.log.refused();
         } else {
-            store.put(Bytes::copy_from_slice(&stored_key), write.stored);
+            store.put(&stored_key, write.stored.as_deref());
         }
         Ok(())
     }
@@ -273,14 +274,22 @@ impl SegmentCursor {
                 None => return Ok(false),
             },
         };
-        let store = self.store.borrow();
-        let slice = store.scan(&range, self.direction, SCAN_SLICE_ENTRIES)?;
-        drop(store);
+        let slice = self.entries(&range, SCAN_SLICE_ENTRIES)?;
         if let Some((last, _)) = slice.last().filter(|_| slice.len() == SCAN_SLICE_ENTRIES) {
             self.rest = Some(range.behind(last.clone(), self.direction));
         }
         self.slice = slice.into_iter();
         Ok(true)
+    }
+
+    fn entries(&self, range: &KeyRange, entries_max: usize) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        let mut copy = |key: &[u8], value: &[u8]| {
+            entries.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        };
+        let store = self.store.borrow();
+        store.scan(range, self.direction, entries_max, &mut copy)?;
+        Ok(entries)
     }
 
     fn next_segment(&mut self) -> Result<Option<i64>, Error> {
@@ -310,7 +319,7 @@ impl SegmentCursor {
                 None => std::ops::Bound::Unbounded,
             },
         };
-        let found = self.store.borrow().scan(&range, self.direction, 1)?;
+        let found = self.entries(&range, 1)?;
         Ok(found.first().map(|(key, _)| segment_of_key(key)))
     }
 

@@ -103,7 +103,8 @@ where
             ctx.dropped(DropReason::NullValue);
             return Ok(());
         };
-        let (row, timestamp) = match self.store.get(&key)? {
+        let place = self.store.row(&key)?;
+        let (row, timestamp) = match place.get()? {
             Some(row) => (Some(row.value), row.timestamp.max(record.timestamp)),
             None => (None, record.timestamp),
         };
@@ -111,7 +112,8 @@ where
         // one, so subtracting it downstream would be wrong.
         let old = row.as_ref().filter(|_| self.sends_old).cloned();
         let new = (self.update)(&key, value, row).filter(|new| !self.result.is_null(new));
-        self.store.put(&key, new.as_ref(), timestamp)?;
+        place.put(new.as_ref(), timestamp)?;
+        drop(place);
         ctx.forward(Record {
             key,
             value: Change { old, new },

@@ -112,17 +112,19 @@ where
             headers,
         } = record;
         let new = (self.compute)(&key, change.new);
-        let old = match &self.store {
+        let row = self.store.as_ref().map(|store| store.row(&key));
+        let row = row.transpose()?;
+        let old = match &row {
             _ if !self.sends_old => None,
-            Some(store) => store.value(&key)?,
+            Some(row) => row.get()?.map(|row| row.value),
             None => (self.compute)(&key, change.old),
         };
         let is_nothing = self.sends_old && old.is_none() && new.is_none();
         if is_nothing && self.nothing == Nothing::Swallowed {
             return Ok(());
         }
-        if let Some(store) = &self.store {
-            store.put(&key, new.as_ref(), timestamp)?;
+        if let Some(row) = row {
+            row.put(new.as_ref(), timestamp)?;
         }
         ctx.forward(Record {
             key,

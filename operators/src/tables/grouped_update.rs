@@ -54,7 +54,8 @@ where
         ctx: &mut Context<K, Change<A>>,
     ) -> Result<(), Fault> {
         let Record { key, value, .. } = record;
-        let row = self.store.get(&key)?;
+        let place = self.store.row(&key)?;
+        let row = place.get()?;
         let subtracts = value.old.is_some() && row.is_some();
         let timestamp = match &row {
             Some(row) if subtracts || value.new.is_some() => row.timestamp.max(record.timestamp),
@@ -71,7 +72,8 @@ where
             Some(value) => (self.fold.add)(&key, value, rest).filter(present),
             None => rest,
         };
-        self.store.put(&key, new.as_ref(), timestamp)?;
+        place.put(new.as_ref(), timestamp)?;
+        drop(place);
         ctx.forward(Record {
             key,
             value: Change { old, new },

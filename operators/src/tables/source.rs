@@ -106,10 +106,11 @@ where
         let new = present(record.value, &self.value);
         let mut old = None;
         if let Some(store) = &self.store {
+            let row = store.row(&key)?;
             if self.sends_old {
-                old = store.value(&key)?;
+                old = row.get()?.map(|row| row.value);
             }
-            store.put(&key, new.as_ref(), record.timestamp)?;
+            row.put(new.as_ref(), record.timestamp)?;
         }
         ctx.forward(Record {
             key,

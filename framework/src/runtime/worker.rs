@@ -1,10 +1,10 @@
 //! One worker: a thread with one consumer, one transactional producer and its tasks.
 //!
 //! ```text
-//!   events ──> restore ──> fetch ──> process ──> punctuate ──> commit due? ──> sleep
-//!     ^                                  │ failed                   │
-//!     │                                  v                          v
-//!     └──────────────────────── abort, roll back, replay    commit, apply, go on
+//!   events ──> restore ──> fetch, process (task by task) ──> punctuate ──> commit due? ──> sleep
+//!     ^                          │ failed                                 │
+//!     │                          v                                        v
+//!     └──────────── abort, roll back, replay                      commit, apply, go on
 //! ```
 //!
 //! # Invariants
@@ -35,12 +35,13 @@ use crate::record::{Offset, TopicPartition};
 use crate::time::Clock;
 use crate::topology::Topology;
 
-/// How many records of a partition are fetched ahead; librdkafka's prefetch is the real buffer.
-const FETCH_RECORDS_MAX: usize = 1_000;
+/// How many records of a partition are fetched at a time, and processed while the processor's cache
+/// still holds them; librdkafka's prefetch is the real buffer.
+const FETCH_RECORDS_MAX: usize = 500;
 
 /// How many records of a task are processed before the worker looks at the clock and its
 /// events: adapted so that a turn takes about [`TURN_TARGET`], however slow the processors are.
-const TURN_RECORDS_MAX: usize = 1_000;
+const TURN_RECORDS_MAX: usize = 500;
 const TURN_RECORDS_FIRST: usize = 16;
 const TURN_TARGET: Duration = Duration::from_millis(10);
 
@@ -85,6 +86,14 @@ pub(super) struct Worker<C: Cluster> {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) began: Option<Duration>,
+}
+
+/// What came of one task in one turn.
+#[derive(Default)]
+struct Turn {
+    records: usize,
+    /// Why the next record cannot be read.
+    unreadable: Option<Error>,
 }
 
 /// Runs a worker until it is asked to end or cannot go on.
@@ -155,7 +164,6 @@ impl<C: Cluster> Worker<C> {
         if self.now() < self.replays.not_before {
             return Ok(false);
         }
-        self.fetch()?;
         let processed = self.process()? + self.punctuate()?;
         let committed = self.commit_if_due(processed == 0)?;
         Ok(processed > 0 || committed || restoring)
@@ -172,51 +180,64 @@ impl<C: Cluster> Worker<C> {
         }
     }
 
-    fn fetch(&mut self) -> Result<(), Error> {
-        for active in self.tasks.iter_mut().filter(|active| active.running) {
-            for lane in &mut active.lanes {
-                if lane.queue.ahead() >= FETCH_RECORDS_MAX / 2 {
-                    continue;
-                }
-                let fetched =
-                    self.consumer
-                        .fetch(lane.fetch_index, FETCH_RECORDS_MAX, &mut lane.queue);
-                fetched.map_err(|e| e.into_error(format!("cannot read {}", lane.partition)))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Processes a turn's worth of records; answers how many.
+    /// Fetches and processes a turn's worth of records of each task; answers how many.
     fn process(&mut self) -> Result<usize, Error> {
-        if !self.tasks.iter().any(ActiveTask::has_records) {
-            return Ok(0);
-        }
-        self.begin()?;
-        let started = self.now();
-        let (probe, turn_records) = (&self.settings.probe, self.turn_records);
-        let mut processed = 0;
-        for active in self.tasks.iter_mut().filter(|active| active.running) {
-            let mut left = turn_records;
-            let unreadable = guard(active, |active| {
-                while left > 0 {
-                    match active.process_next()? {
-                        Progress::Done => left -= 1,
-                        Progress::Unreadable(error) => return Ok(Some(error)),
-                        Progress::Idle => break,
-                    }
-                    probe.reach(BatchPoint::RecordProcessed);
-                }
-                Ok(None)
-            })?;
-            processed += turn_records - left;
-            if let Some(error) = unreadable {
+        let (mut processed, mut took) = (0, Duration::ZERO);
+        for index in 0..self.tasks.len() {
+            self.fetch(index)?;
+            if !self.tasks[index].has_records() {
+                continue;
+            }
+            self.begin()?;
+            let started = self.now();
+            let turn = self.process_turn(index)?;
+            processed += turn.records;
+            took += self.now() - started;
+            if let Some(error) = turn.unreadable {
                 self.stop_before(error)?;
                 return Ok(processed);
             }
         }
-        self.adapt_turn(self.now() - started);
+        if processed > 0 {
+            self.adapt_turn(took);
+        }
         Ok(processed)
+    }
+
+    fn fetch(&mut self, index: usize) -> Result<(), Error> {
+        let active = &mut self.tasks[index];
+        if !active.running {
+            return Ok(());
+        }
+        for lane in &mut active.lanes {
+            if lane.queue.ahead() >= FETCH_RECORDS_MAX / 2 {
+                continue;
+            }
+            let fetched = self
+                .consumer
+                .fetch(lane.fetch_index, FETCH_RECORDS_MAX, &mut lane.queue);
+            fetched.map_err(|e| e.into_error(format!("cannot read {}", lane.partition)))?;
+        }
+        Ok(())
+    }
+
+    fn process_turn(&mut self, index: usize) -> Result<Turn, Error> {
+        let (probe, records_max) = (&self.settings.probe, self.turn_records);
+        guard(&mut self.tasks[index], |active| {
+            let mut turn = Turn::default();
+            while turn.records < records_max {
+                match active.process_next()? {
+                    Progress::Done => turn.records += 1,
+                    Progress::Unreadable(error) => {
+                        turn.unreadable = Some(error);
+                        break;
+                    }
+                    Progress::Idle => break,
+                }
+                probe.reach(BatchPoint::RecordProcessed);
+            }
+            Ok(turn)
+        })
     }
 
     /// A record cannot be read: commits what came before it, and answers the error once that

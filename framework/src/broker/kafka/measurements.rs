@@ -51,7 +51,7 @@ fn rate_of_large_volumes() {
                 let (count, took) = timed(|| consumer.fetch(index, 10_000, &mut queue).unwrap());
                 taking += took;
                 records += count;
-                queue.clear();
+                queue = RecordQueue::default();
             }
             (records == RECORDS).then_some(records)
         })

@@ -25,20 +25,40 @@ fn committed_records_are_seen_and_aborted_ones_are_not() {
 
 #[test]
 fn keys_values_timestamps_and_headers_arrive_as_sent_null_or_empty() {
-    let world = World::new("shapes");
+    arrive_as_sent("none");
+}
+
+/// The client reads the number of headers where it received it, compressed or not.
+#[test]
+fn they_arrive_as_sent_when_compressed() {
+    for codec in ["lz4", "gzip", "snappy", "zstd"] {
+        arrive_as_sent(codec);
+    }
+}
+
+fn arrive_as_sent(codec: &str) {
+    let world = World::with("shapes", |p| {
+        p.producer.extend(map(&[("compression.type", codec)]));
+    });
     let topic = world.topic(1);
     let mut producer = world.producer("0", &[&topic]);
     let mut headers = Headers::new();
     headers.push("trace", Some(b"42"));
     headers.push("trace", None);
     headers.push("", Some(b""));
+    let mut many = Headers::new();
+    (0..64).for_each(|_| many.push("h", Some(&[0])));
     let none = Headers::new();
     type Shape<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, i64, &'a Headers);
-    let sent: [Shape<'_>; 4] = [
+    let sent: [Shape<'_>; 8] = [
         (Some(b"k"), Some(b"v"), 1_700_000_000_000, &headers),
         (None, Some(b""), 1, &none),
         (Some(b""), None, -1, &none),
         (None, None, i64::MIN, &none),
+        (Some(b"k"), Some(b"v"), 2, &none),
+        (Some(b"k"), Some(&[0; 200]), 3, &many),
+        (Some(b"k"), None, 4, &headers),
+        (None, Some(&[0]), 5, &none),
     ];
     producer.begin().unwrap();
     for (key, value, millis, headers) in sent {
@@ -55,9 +75,9 @@ fn keys_values_timestamps_and_headers_arrive_as_sent_null_or_empty() {
     commit(&mut producer).unwrap();
     let (mut consumer, _) = world.sole_member(&[topic]);
     let mut queue = crate::broker::RecordQueue::default();
-    eventually("four records", || {
-        consumer.fetch(0, 4, &mut queue).unwrap();
-        (queue.ahead() == 4).then_some(())
+    eventually("all records", || {
+        consumer.fetch(0, sent.len(), &mut queue).unwrap();
+        (queue.ahead() == sent.len()).then_some(())
     });
     for (key, value, millis, headers) in sent {
         let record = queue.head().unwrap();

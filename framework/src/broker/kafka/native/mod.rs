@@ -21,11 +21,13 @@
 )]
 
 mod client;
+mod message;
 mod queue;
 mod topic;
 mod values;
 
 pub(crate) use client::{Client, Membership, Role};
-pub(crate) use queue::{Event, Queue, Taken};
+pub(crate) use message::Taken;
+pub(crate) use queue::{Event, Queue};
 pub(crate) use topic::Topic;
 pub(crate) use values::{entries, name};

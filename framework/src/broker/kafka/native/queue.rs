@@ -1,4 +1,4 @@
-//! Queues: events of a client, or the messages of one partition, and what they hand out.
+//! Queues: events of a client, or the messages of one partition.
 
 use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
@@ -10,11 +10,11 @@ use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::client::Client;
-use super::values::{bytes, elements_of, millis, raw_code, resp, text};
+use super::message::{Taken, read_message};
+use super::values::{elements_of, millis, raw_code, resp, text};
 use crate::broker::Wake;
 use crate::broker::kafka::failure::{Failure, Severity};
-use crate::record::{Headers, Offset, TopicPartition};
-use crate::time::Timestamp;
+use crate::record::TopicPartition;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 /// Messages taken out of a queue in one call.
@@ -34,21 +34,6 @@ pub(crate) enum Event {
     Undelivered(TopicPartition, Failure),
     /// Nothing to act upon.
     Other,
-}
-
-/// What comes out of a partition's queue.
-#[derive(Debug)]
-pub(crate) enum Taken<'a> {
-    Record {
-        offset: Offset,
-        timestamp: Timestamp,
-        key: Option<&'a [u8]>,
-        value: Option<&'a [u8]>,
-        headers: Headers,
-    },
-    /// The end was reached, at this offset.
-    End(Offset),
-    Failed(Offset, Failure),
 }
 
 /// A queue of events or messages.
@@ -252,57 +237,4 @@ unsafe fn first_undelivered(event: *mut sys::rd_kafka_event_t) -> Event {
         }
     }
     Event::Other
-}
-
-/// # Safety
-///
-/// A message that lives at least as long as what is made of it.
-unsafe fn read_message<'m>(message: *mut sys::rd_kafka_message_t) -> Taken<'m> {
-    // SAFETY: a live message; key and payload are as long as said, or null.
-    unsafe {
-        let read = &*message;
-        let offset = Offset::new(read.offset);
-        match resp(raw_code(&read.err)) {
-            Ok(()) => Taken::Record {
-                offset,
-                timestamp: Timestamp::from_millis(sys::rd_kafka_message_timestamp(
-                    message,
-                    ptr::null_mut(), // whoever set it
-                )),
-                key: bytes(read.key, read.key_len),
-                value: bytes(read.payload, read.len),
-                headers: read_headers(message),
-            },
-            Err(failure) if failure.code == Code::PartitionEOF => Taken::End(offset),
-            Err(mut failure) => {
-                failure.text = text(sys::rd_kafka_message_errstr(message));
-                Taken::Failed(offset, failure)
-            }
-        }
-    }
-}
-
-/// # Safety
-///
-/// A live message.
-unsafe fn read_headers(message: *const sys::rd_kafka_message_t) -> Headers {
-    let mut headers = Headers::new();
-    let mut native = ptr::null_mut();
-    // SAFETY: a live message, which keeps its headers; names and values are copied.
-    unsafe {
-        let found = sys::rd_kafka_message_headers(message, &raw mut native);
-        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return headers;
-        }
-        for index in 0.. {
-            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-            let (to_name, to_value) = (&raw mut name, &raw mut value);
-            let got = sys::rd_kafka_header_get_all(native, index, to_name, to_value, &raw mut size);
-            if got != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                break;
-            }
-            headers.push(&text(name), bytes(value, size));
-        }
-    }
-    headers
 }

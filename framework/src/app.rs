@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::broker::kafka::KafkaCluster;
 use crate::broker::{Cluster, Wake};
-use crate::config::{Config, Guarantee};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::runtime::{
@@ -87,12 +87,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the settings ask for what this version cannot do.
+    /// None at present; a topology and settings that contradict each other would be one.
     pub fn new(topology: Topology, config: Config) -> Result<Self, Error> {
-        if config.guarantee() != Guarantee::ExactlyOnceV2 {
-            let message = "this version runs processing.guarantee=exactly_once_v2 only";
-            return Err(Error::new(ErrorKind::Config, message));
-        }
         Ok(App {
             topology: Arc::new(topology),
             config: Arc::new(config),

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   Cluster ──┬── GroupConsumer   events (assigned, revoked), records per partition, offsets
-//!             ├── Producer        one transaction at a time, resumable commit and abort
+//!             ├── Producer        one transaction at a time, resumable commit and abort; or none,
+//!             │                   where the guarantee asks for none
 //!             ├── ChangelogReader read_committed records from the start of a changelog
 //!             └── topics          look up, create, trim
 //! ```
@@ -108,7 +109,8 @@ pub(crate) trait Cluster: Send + Sync + 'static {
     /// `member` is the worker's stable name: the static member id where that is configured.
     fn consumer(&self, member: &str, wake: &Arc<Wake>) -> Result<Self::Consumer, Error>;
 
-    /// A transactional producer; [`Producer::init_transactions`] follows.
+    /// A producer of the configured guarantee, known by this name: the transactional id where it
+    /// has transactions. [`Producer::init_transactions`] follows.
     fn producer(&self, transactional_id: &str) -> Result<Self::Producer, Error>;
 
     fn changelogs(&self) -> Result<Self::Changelogs, Error>;
@@ -181,6 +183,17 @@ pub(crate) trait GroupConsumer {
     /// Whether the assignment was lost without a word from the group.
     fn assignment_lost(&self) -> bool;
 
+    /// Commits offsets without a transaction, checked against the membership.
+    ///
+    /// [`Verdict::Retriable`]: refused for now, nothing was committed. [`Verdict::Fenced`]: the
+    /// group has gone on without this member. [`Verdict::Fatal`]: not answered within `timeout`, so
+    /// it may be committed, now or any time before this consumer is closed.
+    fn commit(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        timeout: Duration,
+    ) -> Result<(), BrokerError>;
+
     /// The group's offsets once no transaction over them is open, in the order asked.
     fn committed(
         &mut self,
@@ -202,7 +215,10 @@ pub(crate) trait GroupConsumer {
     fn close(self);
 }
 
-/// A transactional producer: one transaction at a time.
+/// A producer: one transaction at a time, or without transactions what was sent since `begin`.
+///
+/// Without transactions `init_transactions` and `begin` ask nothing of the broker, `send_offsets`
+/// and `commit` are not called, and `abort` waits until nothing is on its way any more.
 pub(crate) trait Producer {
     type Group;
 
@@ -231,7 +247,8 @@ pub(crate) trait Producer {
     /// Resumable: after [`Verdict::Retriable`] commit again, never abort.
     fn commit(&mut self, timeout: Duration) -> Result<(), BrokerError>;
 
-    /// Resumable: after [`Verdict::Retriable`] abort again.
+    /// Resumable: after [`Verdict::Retriable`] abort again. Without transactions what was sent
+    /// stays sent.
     fn abort(&mut self, timeout: Duration) -> Result<(), BrokerError>;
 
     /// Serves what the client has to tell, without waiting.

@@ -118,6 +118,11 @@ impl RecordQueue {
         self.last_done.map(Offset::next)
     }
 
+    /// Where consumption goes on after everything that was fetched, if anything was.
+    pub(crate) fn end(&self) -> Option<Offset> {
+        self.last_pushed.map(Offset::next)
+    }
+
     /// Bytes held for replay.
     pub(crate) fn retained_bytes(&self) -> usize {
         self.head

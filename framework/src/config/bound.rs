@@ -6,6 +6,9 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
     (!allowed(value)).then_some(reason)
 }
 
+/// What means nothing to a producer that waits for no answer.
+pub(super) const ACKNOWLEDGED: &[&str] = &["acks", "enable.idempotence", "retries"];
+
 type Bound = (&'static str, fn(&str) -> bool, &'static str);
 
 const BOUND: &[Bound] = &[

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::Config;
 use super::bound;
 use super::build::Build;
 use super::librdkafka::{ClientProperty, Scope};
+use super::{Config, Guarantee};
 
 /// For whom a setting was made; later ones win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +96,8 @@ pub(crate) struct ClientProperties {
     pub(crate) admin: Properties,
     /// Whether the name of a worker is its static member id.
     pub(crate) static_membership: bool,
+    /// Decides what a producer waits for.
+    pub(crate) guarantee: Guarantee,
 }
 
 /// A value as it may be printed.
@@ -127,6 +129,7 @@ impl Config {
             restore_consumer: self.restore_consumer_properties(),
             admin: self.admin_properties(),
             static_membership: self.static_membership,
+            guarantee: self.guarantee,
         }
     }
 
@@ -138,7 +141,7 @@ impl Config {
         properties
     }
 
-    /// Of the transactional producers.
+    /// Of the workers' producers.
     pub(crate) fn producer_properties(&self) -> Properties {
         let mut properties =
             self.properties_of(&[Layer::Plain, Layer::Producer], Some(Scope::Producer));
@@ -221,6 +224,13 @@ impl Config {
             },
         ];
         let mut problems: Vec<String> = checks.iter().filter_map(Order::problem).collect();
+        if self.guarantee == Guarantee::AtMostOnce {
+            let contradicting = bound::ACKNOWLEDGED.iter();
+            let contradicting = contradicting.filter(|name| producer.contains_key(**name));
+            problems.extend(contradicting.map(|name| {
+                format!("{name} cannot be set at most once: nothing is acknowledged or sent again")
+            }));
+        }
         let sasl = |properties: &Properties| {
             let protocol = properties.get("security.protocol");
             protocol.is_some_and(|protocol| protocol.to_ascii_lowercase().starts_with("sasl"))

@@ -87,9 +87,11 @@ pub enum Guarantee {
     /// Exactly once, in state and output, across crashes and rebalances.
     #[default]
     ExactlyOnceV2,
-    /// At least once: after a failure, output may repeat.
+    /// At least once: after a failure, outputs may repeat and stores may count a record twice, but
+    /// none is lost. Offsets are committed once all that led to them is acknowledged.
     AtLeastOnce,
-    /// At most once: after a failure, records may be lost, but none is processed twice.
+    /// At most once: after a failure, records may be lost, but none takes effect twice. Offsets are
+    /// committed before their records are processed. Kafka Streams has no such guarantee.
     AtMostOnce,
 }
 
@@ -243,7 +245,8 @@ impl Config {
         self.batch_bytes_max
     }
 
-    /// After how long the broker aborts a transaction that was left open.
+    /// After how long the broker aborts a transaction that was left open; without transactions, how
+    /// long a batch may take to be delivered.
     #[must_use]
     pub fn transaction_timeout(&self) -> Duration {
         self.transaction_timeout

@@ -55,6 +55,11 @@ impl Lane {
     fn resume_at(&self) -> Offset {
         self.queue.resume_at().unwrap_or(self.committed)
     }
+
+    /// Where consumption goes on after everything that was fetched.
+    fn end(&self) -> Offset {
+        self.queue.end().unwrap_or(self.committed)
+    }
 }
 
 /// What there is to process.
@@ -88,6 +93,8 @@ pub(crate) struct ActiveTask {
     next: Stamp,
     /// Whether the open batch did anything here.
     touched: bool,
+    /// Whether what was fetched is committed before it is processed.
+    reserved: bool,
 }
 
 impl ActiveTask {
@@ -100,6 +107,7 @@ impl ActiveTask {
             last,
             next: last.next(worker),
             touched: false,
+            reserved: false,
         }
     }
 
@@ -178,17 +186,26 @@ impl ActiveTask {
     /// What the open batch commits for this task: each partition's position, the next stamp.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> + '_ {
         let touched = self.lanes.iter().filter(|_| self.touched);
-        touched.map(|lane| {
-            let partition_time = self.task.partition_time(lane.input);
-            let metadata = OffsetMetadata::new(partition_time, self.next).encode();
-            (
-                lane.partition.clone(),
-                Committed {
-                    offset: lane.resume_at(),
-                    metadata,
-                },
-            )
-        })
+        touched.map(|lane| self.position(lane, lane.resume_at()))
+    }
+
+    /// What is committed before anything fetched is processed: the position after all of it, with
+    /// the times as they are before.
+    pub(crate) fn reservations(&self) -> impl Iterator<Item = (TopicPartition, Committed)> + '_ {
+        let lanes = self.lanes.iter();
+        lanes.map(|lane| self.position(lane, lane.end()))
+    }
+
+    fn position(&self, lane: &Lane, offset: Offset) -> (TopicPartition, Committed) {
+        let partition_time = self.task.partition_time(lane.input);
+        let metadata = OffsetMetadata::new(partition_time, self.next).encode();
+        (lane.partition.clone(), Committed { offset, metadata })
+    }
+
+    /// The reservations are committed: what was fetched is this batch.
+    pub(crate) fn reserve(&mut self) {
+        self.touched = true;
+        self.reserved = true;
     }
 
     /// The broker has committed the open batch.
@@ -200,14 +217,22 @@ impl ActiveTask {
             lane.committed = lane.resume_at();
             lane.queue.commit();
         }
-        self.last = self.next;
-        self.next = self.last.next(self.last.worker);
-        self.touched = false;
+        self.next_batch();
         self.task.committed()
     }
 
-    /// The broker has aborted the open batch: its records are next again.
+    fn next_batch(&mut self) {
+        self.last = self.next;
+        self.next = self.last.next(self.last.worker);
+        self.touched = false;
+        self.reserved = false;
+    }
+
+    /// The open batch has failed: its records are next again, unless they were reserved.
     pub(crate) fn rolled_back(&mut self) -> Result<(), Error> {
+        if self.reserved {
+            return self.skipped();
+        }
         if !self.touched && self.lanes.iter().all(|lane| lane.head_time.is_none()) {
             return Ok(());
         }
@@ -216,6 +241,20 @@ impl ActiveTask {
             lane.head_time = None;
         }
         self.touched = false;
+        self.task.rolled_back()
+    }
+
+    /// The open batch was reserved and has failed: it counts as processed, and changes no state.
+    fn skipped(&mut self) -> Result<(), Error> {
+        for lane in &mut self.lanes {
+            while lane.queue.ahead() > 0 {
+                lane.queue.advance();
+            }
+            lane.committed = lane.resume_at();
+            lane.queue.commit();
+            lane.head_time = None;
+        }
+        self.next_batch();
         self.task.rolled_back()
     }
 

@@ -201,7 +201,7 @@ impl<C: Cluster> Worker<C> {
     pub(super) fn revoked(&mut self, lost: bool) -> Result<(), Error> {
         self.report(WorkerState::Rebalancing);
         tracing::info!(lost, "partitions revoked");
-        let finished = if lost { Ok(()) } else { self.commit() };
+        let finished = if lost { Ok(()) } else { self.finish() };
         match finished {
             Ok(()) if !lost => self.park_tasks(),
             Ok(()) => self.drop_tasks(),
@@ -224,7 +224,7 @@ impl<C: Cluster> Worker<C> {
 
     /// Drops all tasks without a commit: their partitions are, or may be, somebody else's.
     pub(super) fn drop_tasks(&mut self) {
-        if let Err(error) = self.transactor.abort() {
+        if let Err(error) = self.transactor.give_up() {
             tracing::warn!(%error, "abort failed");
             self.transactor.lose_producer();
         }

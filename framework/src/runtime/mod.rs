@@ -4,9 +4,12 @@
 //!
 //! - One worker is one thread with one consumer and one producer; nothing of a task leaves it.
 //! - One batch is one transaction; state changes only after the broker has committed it.
+//! - The two weaker guarantees run the same loop without a transaction: `transaction::plain` says
+//!   what a commit is then, `reserve` what goes before.
 
 mod worker;
 mod settle;
+mod reserve;
 mod assignment;
 mod restore;
 mod active_task;

@@ -5,7 +5,12 @@ use std::sync::Arc;
 
 /// A point in the life of a batch.
 ///
-/// What may be half-done there, and what a restart makes of it, is told in `ARCHITECTURE.md`.
+/// What may be half-done there, and what a restart makes of it, is told in `ARCHITECTURE.md`. The
+/// points are named for exactly once, where each is reached in this order. At least once there is
+/// no [`AfterSendOffsets`](BatchPoint::AfterSendOffsets): offsets go last, by themselves. At most
+/// once they go first: a batch begins with
+/// [`BeforeSendOffsets`](BatchPoint::BeforeSendOffsets) and
+/// [`AfterSendOffsets`](BatchPoint::AfterSendOffsets), when none of its records was processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BatchPoint {
@@ -17,7 +22,7 @@ pub enum BatchPoint {
     BeforeSendOffsets,
     /// The offsets are in the transaction; outputs may still be on their way.
     AfterSendOffsets,
-    /// Everything is delivered; the commit is not sent yet.
+    /// Everything is delivered (at most once: processed); the commit is not sent yet.
     BeforeCommit,
     /// The broker has committed; the stores do not hold the batch yet.
     AfterCommit,

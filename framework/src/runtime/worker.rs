@@ -1,4 +1,4 @@
-//! One worker: a thread with one consumer, one transactional producer and its tasks.
+//! One worker: a thread with one consumer, one producer and its tasks.
 //!
 //! ```text
 //!   events ──> restore ──> fetch, process (task by task) ──> punctuate ──> commit due? ──> sleep
@@ -27,7 +27,7 @@ use super::settle::Replays;
 use super::shared::{Shared, WorkerState};
 use super::task::TaskSettings;
 use super::topics::Inputs;
-use super::transaction::{Limits, Transactor};
+use super::transaction::{Terms, Transactor};
 use crate::broker::{Cluster, ConsumerEvent, GroupConsumer, Wake};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Recovery};
@@ -79,7 +79,7 @@ pub(super) struct Worker<C: Cluster> {
     /// How many batches were committed.
     pub(super) batches: u64,
     pub(super) replays: Replays,
-    turn_records: usize,
+    pub(super) turn_records: usize,
 }
 
 /// When the open batch began.
@@ -109,7 +109,8 @@ impl<C: Cluster> Worker<C> {
         let (config, clock) = (&settings.config, &settings.clock);
         let member = format!("{}-{}", settings.instance, settings.number);
         let transactional_id = format!("{}-{member}", config.application_id());
-        let limits = Limits {
+        let terms = Terms {
+            guarantee: config.guarantee(),
             transaction: config.transaction_timeout(),
             init: config.task_timeout(),
         };
@@ -117,16 +118,12 @@ impl<C: Cluster> Worker<C> {
             Arc::clone(&settings.cluster),
             transactional_id,
             Arc::clone(clock),
-            limits,
+            terms,
             settings.probe.clone(),
         )?;
-        let mut consumer = settings.cluster.consumer(&member, &settings.wake)?;
-        let topics = settings.inputs.subscription();
-        let subscribed = consumer.subscribe(&topics);
-        subscribed.map_err(|error| error.into_error("cannot subscribe to the input topics"))?;
-        Ok(Worker {
+        let mut worker = Worker {
+            consumer: Self::consumer(&settings)?,
             settings,
-            consumer,
             transactor: Rc::new(transactor),
             tasks: Vec::new(),
             parked: Vec::new(),
@@ -135,7 +132,21 @@ impl<C: Cluster> Worker<C> {
             batches: 0,
             replays: Replays::default(),
             turn_records: TURN_RECORDS_FIRST,
-        })
+        };
+        worker.subscribe()?;
+        Ok(worker)
+    }
+
+    pub(super) fn consumer(settings: &WorkerSettings<C>) -> Result<C::Consumer, Error> {
+        let member = format!("{}-{}", settings.instance, settings.number);
+        settings.cluster.consumer(&member, &settings.wake)
+    }
+
+    pub(super) fn subscribe(&mut self) -> Result<(), Error> {
+        let subscribed = self
+            .consumer
+            .subscribe(&self.settings.inputs.subscription());
+        subscribed.map_err(|error| error.into_error("cannot subscribe to the input topics"))
     }
 
     fn work(&mut self) -> Result<(), Error> {
@@ -146,7 +157,7 @@ impl<C: Cluster> Worker<C> {
                 Err(error) => self.recover(error)?,
             }
         }
-        match self.commit() {
+        match self.finish() {
             // Nothing was lost: whoever comes next processes the batch again.
             Err(error) if error.recovery() != Recovery::Stop => {
                 tracing::warn!(%error, "closing without the last batch");
@@ -181,14 +192,23 @@ impl<C: Cluster> Worker<C> {
     }
 
     /// Fetches and processes a turn's worth of records of each task; answers how many.
-    fn process(&mut self) -> Result<usize, Error> {
+    pub(super) fn process(&mut self) -> Result<usize, Error> {
         let (mut processed, mut took) = (0, Duration::ZERO);
+        let reserves = self.reserves();
+        if reserves {
+            self.fetch_reservable()?;
+        }
         for index in 0..self.tasks.len() {
-            self.fetch(index)?;
+            if !reserves {
+                self.fetch(index, FETCH_RECORDS_MAX)?;
+            }
             if !self.tasks[index].has_records() {
                 continue;
             }
             self.begin()?;
+            if !self.transactor.is_open() {
+                return Ok(0);
+            }
             let started = self.now();
             let turn = self.process_turn(index)?;
             processed += turn.records;
@@ -204,7 +224,7 @@ impl<C: Cluster> Worker<C> {
         Ok(processed)
     }
 
-    fn fetch(&mut self, index: usize) -> Result<(), Error> {
+    pub(super) fn fetch(&mut self, index: usize, records_max: usize) -> Result<(), Error> {
         let active = &mut self.tasks[index];
         if !active.running {
             return Ok(());
@@ -215,7 +235,7 @@ impl<C: Cluster> Worker<C> {
             }
             let fetched = self
                 .consumer
-                .fetch(lane.fetch_index, FETCH_RECORDS_MAX, &mut lane.queue);
+                .fetch(lane.fetch_index, records_max, &mut lane.queue);
             fetched.map_err(|e| e.into_error(format!("cannot read {}", lane.partition)))?;
         }
         Ok(())
@@ -283,6 +303,9 @@ impl<C: Cluster> Worker<C> {
         if self.transactor.is_open() {
             return Ok(());
         }
+        if self.reserves() && !self.reserve()? {
+            return Ok(());
+        }
         self.transactor.begin()?;
         let now = self.now();
         self.batch = Batch { began: Some(now) };
@@ -300,7 +323,11 @@ impl<C: Cluster> Worker<C> {
         let drained = idle && now - began >= config.commit_linger();
         let old = now - began >= config.commit_interval();
         let bytes: usize = self.tasks.iter().map(ActiveTask::retained_bytes).sum();
-        if !drained && !old && bytes < config.batch_bytes_max() {
+        let due = match self.reserves() {
+            true => !self.has_records(),
+            false => drained || old || bytes >= config.batch_bytes_max(),
+        };
+        if !due {
             return Ok(false);
         }
         self.commit()?;

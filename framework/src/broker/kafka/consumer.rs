@@ -22,7 +22,7 @@ use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 
 use super::failure::{Failure, Severity};
 use super::native::{Client, Event, Membership, Queue, Role, Taken, entries};
-use super::partitions::{Partitions, add};
+use super::partitions::{Partitions, add, committing};
 use crate::broker::{
     BrokerError, Committed, ConsumerEvent, GroupConsumer, RecordQueue, Verdict, Wake,
 };
@@ -95,7 +95,7 @@ impl GroupConsumer for KafkaConsumer {
                     Some(error) => return Err(error),
                     None => continue,
                 },
-                Event::Undelivered(..) | Event::Other => continue,
+                Event::Undelivered(..) | Event::Committed(_) | Event::Other => continue,
             };
             return Ok(Some(event));
         }
@@ -141,6 +141,26 @@ impl GroupConsumer for KafkaConsumer {
 
     fn assignment_lost(&self) -> bool {
         self.client.assignment_lost()
+    }
+
+    fn commit(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        timeout: Duration,
+    ) -> Result<(), BrokerError> {
+        let list = committing(offsets)?;
+        let committed = self.client.commit(&list, timeout);
+        committed.map_err(|failure| {
+            let verdict = match failure.code {
+                Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId => {
+                    Verdict::Fenced
+                }
+                _ if failure.is_of_the_client() => Verdict::Fatal,
+                _ if failure.is_passing() => Verdict::Retriable,
+                _ => Verdict::Refused,
+            };
+            failure.with(verdict, "committing offsets")
+        })
     }
 
     fn committed(

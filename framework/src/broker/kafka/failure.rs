@@ -97,6 +97,12 @@ impl Failure {
         }
     }
 
+    /// Whether no broker has said this, but the client in the absence of an answer.
+    pub(super) fn is_of_the_client(&self) -> bool {
+        // librdkafka's own codes; -1 is a broker's.
+        (-200..-100).contains(&(self.code as i32))
+    }
+
     /// Whether the broker, or the network, may simply need time.
     pub(super) fn is_passing(&self) -> bool {
         self.severity == Severity::Retriable

@@ -110,10 +110,11 @@ impl Cluster for KafkaCluster {
     }
 
     fn producer(&self, transactional_id: &str) -> Result<KafkaProducer, Error> {
-        let config = self.properties.transactional(transactional_id);
+        let config = self.properties.producer(transactional_id);
         let request_timeout = settings::request_timeout(&config);
         let client = client(Role::Producer, &config, "producer")?;
-        Ok(KafkaProducer::new(client, request_timeout))
+        let transactional = config.get("transactional.id").is_some();
+        Ok(KafkaProducer::new(client, request_timeout, transactional))
     }
 
     fn changelogs(&self) -> Result<KafkaChangelogs, Error> {

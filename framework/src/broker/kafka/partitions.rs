@@ -23,7 +23,7 @@ use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 
 use super::failure::Failure;
 use super::native::{Client, Queue, Taken};
-use crate::broker::{BrokerError, Verdict, Wake};
+use crate::broker::{BrokerError, Committed, Verdict, Wake};
 use crate::record::{Offset, TopicPartition};
 
 /// The partitions being read.
@@ -129,6 +129,22 @@ fn judge(partition: &TopicPartition, offset: Offset, failure: Failure) -> Option
         _ => failure.ordinary(&format!("reading {partition} at offset {offset}")),
     };
     Some(error)
+}
+
+/// Offsets to be committed, with their metadata.
+pub(super) fn committing(
+    offsets: &[(TopicPartition, Committed)],
+) -> Result<TopicPartitionList, BrokerError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, committed) in offsets {
+        add(&mut list, partition, committed.offset)?;
+        if !committed.metadata.is_empty() {
+            let element = list.find_partition(&partition.topic, partition.partition);
+            let mut element = element.expect("just added");
+            element.set_metadata(&committed.metadata);
+        }
+    }
+    Ok(list)
 }
 
 /// Adds a partition and an offset to a list.

@@ -1,4 +1,4 @@
-//! A transactional producer on librdkafka.
+//! A producer on librdkafka: transactional, or one that delivers as it goes.
 //!
 //! ```text
 //!   send ──> librdkafka's queue ──> broker        only failures are reported back
@@ -12,16 +12,17 @@
 //! - A record that was accepted by `send` is in the transaction, or the transaction cannot commit.
 //! - Time is counted in slices asked for, so a call never takes longer than it was given.
 //! - Dropping the producer sends nothing: an open transaction is aborted by its successor.
+//! - Without transactions nothing of librdkafka's transactional calls is made: what was sent is
+//!   sent, and aborting is waiting until nothing is on its way any more.
 
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::failure::{Failure, Severity};
 use super::native::{Client, Event, Membership, Queue, Role, Topic};
-use super::partitions::add;
+use super::partitions::committing;
 use crate::broker::{BrokerError, Committed, Producer, Verdict};
 use crate::processor::OutgoingRecord;
 use crate::record::TopicPartition;
@@ -32,13 +33,14 @@ const FLUSH_SLICE: Duration = Duration::from_millis(10);
 /// How long after the time-out of a request librdkafka notices it: it looks once a second.
 const NOTICE: Duration = Duration::from_secs(2);
 
-/// A producer of one transactional id.
+/// A producer of one transactional id, or without one.
 #[derive(Debug)]
 pub(crate) struct KafkaProducer {
     // Field order: topics and queue go before the client.
     topics: Vec<Option<Destination>>,
     events: Queue,
     client: Client,
+    transactional: bool,
     /// The first record of the transaction that was not delivered.
     undelivered: Option<BrokerError>,
     /// How long librdkafka may take to add offsets to a transaction, beyond the time given: a
@@ -56,11 +58,12 @@ struct Destination {
 
 impl KafkaProducer {
     /// A request to the broker takes at most `request_timeout`.
-    pub(super) fn new(client: Client, request_timeout: Duration) -> Self {
+    pub(super) fn new(client: Client, request_timeout: Duration, transactional: bool) -> Self {
         KafkaProducer {
             topics: Vec::new(),
             events: client.events(Role::Producer),
             client,
+            transactional,
             undelivered: None,
             offsets_grace: request_timeout + NOTICE,
             stuck: false,
@@ -83,7 +86,7 @@ impl KafkaProducer {
                     tracing::debug!(%failure, "producer closed for good");
                 }
                 Event::Failed(failure) => tracing::warn!(%failure, "producer"),
-                Event::Assigned(_) | Event::Revoked | Event::Other => {}
+                Event::Assigned(_) | Event::Revoked | Event::Committed(_) | Event::Other => {}
             }
         }
     }
@@ -133,6 +136,9 @@ impl Producer for KafkaProducer {
 
     fn init_transactions(&mut self, timeout: Duration) -> Result<(), BrokerError> {
         self.serve();
+        if !self.transactional {
+            return Ok(());
+        }
         let outcome = self.client.init_transactions(timeout);
         outcome.map_err(|failure| self.judge(failure, "initialising transactions"))
     }
@@ -140,6 +146,9 @@ impl Producer for KafkaProducer {
     fn begin(&mut self) -> Result<(), BrokerError> {
         self.serve();
         self.undelivered = None;
+        if !self.transactional {
+            return Ok(());
+        }
         let outcome = self.client.begin_transaction();
         outcome.map_err(|failure| self.judge(failure, "beginning a transaction"))
     }
@@ -172,15 +181,7 @@ impl Producer for KafkaProducer {
         group: &Membership,
         timeout: Duration,
     ) -> Result<(), BrokerError> {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, committed) in offsets {
-            add(&mut list, partition, committed.offset)?;
-            if !committed.metadata.is_empty() {
-                let element = list.find_partition(&partition.topic, partition.partition);
-                let mut element = element.expect("just added");
-                element.set_metadata(&committed.metadata);
-            }
-        }
+        let list = committing(offsets)?;
         let (client, group) = (self.client.clone(), group.clone());
         let call = move || client.send_offsets(&list, &group, timeout);
         let tried = "adding offsets to the transaction";
@@ -219,6 +220,14 @@ impl Producer for KafkaProducer {
     fn abort(&mut self, timeout: Duration) -> Result<(), BrokerError> {
         if self.stuck {
             return Err(stuck().with(Verdict::Fatal, "aborting"));
+        }
+        if !self.transactional {
+            if !self.flush(timeout)? {
+                let slow = Failure::plain(Code::OperationTimedOut, "records are on their way");
+                return Err(slow.with(Verdict::Retriable, "waiting for what was sent"));
+            }
+            self.undelivered = None;
+            return Ok(());
         }
         // Purging would leave a report for each record, which the call below waits for and cannot
         // serve: what is on its way is delivered first, and then aborted with the rest.

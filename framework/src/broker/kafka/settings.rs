@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use crate::config::ClientProperties;
+use crate::config::{ClientProperties, Guarantee};
 
 type Settings = &'static [(&'static str, &'static str)];
 
@@ -66,6 +66,17 @@ const PRODUCER_BOUND: Settings = &[
     ("partitioner", "murmur2_random"),
 ];
 
+/// At least once: what the broker acknowledged is written, once for each time it was sent.
+const IDEMPOTENT: Settings = &[("enable.idempotence", "true")];
+
+/// At most once: nothing is waited for, and nothing sent twice.
+const UNACKNOWLEDGED: Settings = &[
+    ("enable.idempotence", "false"),
+    ("acks", "0"),
+    // What a connection lost may have arrived.
+    ("retries", "0"),
+];
+
 impl ClientProperties {
     /// Of the member of the group that a worker is.
     pub(super) fn member(&self, member: &str) -> ClientConfig {
@@ -81,15 +92,30 @@ impl ClientProperties {
         config
     }
 
-    pub(super) fn transactional(&self, transactional_id: &str) -> ClientConfig {
-        let mut config = layers(&self.producer, &[ANY, PRODUCER], &[PRODUCER_BOUND]);
-        config.set("transactional.id", transactional_id);
+    /// Of a worker's producer, which is known by this name.
+    pub(super) fn producer(&self, name: &str) -> ClientConfig {
+        let bound = match self.guarantee {
+            Guarantee::ExactlyOnceV2 => &[],
+            Guarantee::AtLeastOnce => IDEMPOTENT,
+            Guarantee::AtMostOnce => UNACKNOWLEDGED,
+        };
+        let mut config = layers(&self.producer, &[ANY, PRODUCER], &[PRODUCER_BOUND, bound]);
+        if self.guarantee == Guarantee::ExactlyOnceV2 {
+            config.set("transactional.id", name);
+        } else if config.get("delivery.timeout.ms").is_none() {
+            // In a transaction librdkafka does the same: nothing is tried for longer than a batch.
+            let timeout_ms = config.get("transaction.timeout.ms").map(str::to_owned);
+            config.set(
+                "delivery.timeout.ms",
+                timeout_ms.as_deref().unwrap_or("60000"),
+            );
+        }
         if config.get("socket.timeout.ms").is_none() {
             let transaction = config.get("transaction.timeout.ms").map(str::parse);
             let timeout_ms = socket_timeout_ms(transaction.and_then(Result::ok));
             config.set("socket.timeout.ms", timeout_ms.to_string());
         }
-        named(&mut config, transactional_id, "producer");
+        named(&mut config, name, "producer");
         config
     }
 
@@ -189,5 +215,35 @@ mod tests {
         assert_eq!(config.get("isolation.level"), Some("read_committed"));
         assert_eq!(config.get("group.instance.id"), Some("app-1"));
         assert_eq!(config.get("client.id"), Some("app-1-consumer"));
+    }
+
+    #[test]
+    fn a_producer_waits_for_what_the_guarantee_asks_and_retries_no_more_than_it_allows() {
+        use Guarantee::{AtLeastOnce, AtMostOnce, ExactlyOnceV2};
+        let rows = [
+            (ExactlyOnceV2, Some("app-0"), None, None, None),
+            (AtLeastOnce, None, Some("true"), None, None),
+            (AtMostOnce, None, Some("false"), Some("0"), Some("0")),
+        ];
+        for (guarantee, id, idempotence, acks, retries) in rows {
+            let timeout = ("transaction.timeout.ms".to_owned(), "7000".to_owned());
+            let properties = ClientProperties {
+                guarantee,
+                producer: [timeout].into(),
+                ..ClientProperties::default()
+            };
+            let config = properties.producer("app-0");
+            let delivery = id.map_or(Some("7000"), |_id| None);
+            let expected = [
+                ("transactional.id", id),
+                ("enable.idempotence", idempotence),
+                ("acks", acks),
+                ("retries", retries),
+                ("delivery.timeout.ms", delivery),
+            ];
+            for (name, value) in expected {
+                assert_eq!(config.get(name), value, "{name} of {guarantee}");
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ use crate::broker::{
     BrokerError, ChangelogReader, Chunk, Cluster, Committed, ConsumerEvent, GroupConsumer,
     NewTopic, Producer, RecordQueue, Wake,
 };
+use crate::config::Guarantee;
 use crate::processor::{OutgoingRecord, TopicId};
 use crate::record::{Headers, Offset, TopicPartition};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -77,6 +78,7 @@ impl World {
             restore_consumer: any.clone(),
             admin: any,
             static_membership: false,
+            guarantee: Guarantee::ExactlyOnceV2,
         };
         change(&mut properties);
         World {

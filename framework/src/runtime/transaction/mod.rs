@@ -1,4 +1,5 @@
-//! One batch, one broker transaction: the unit of exactly-once.
+//! One batch, one broker transaction: the unit of exactly-once. The two other guarantees take the
+//! same steps without a transaction: `plain` says which of them mean something else then.
 //!
 //! ```text
 //!          begin           commit
@@ -17,6 +18,8 @@
 //! - After any call that was not clean and first-try the producer is made anew before the next
 //!   begin: without KIP-890 a delayed EndTxn could end a later transaction.
 
+mod plain;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::{BrokerError, Cluster, Committed, GroupConsumer, Producer, Verdict, Wake};
+use crate::config::Guarantee;
 use crate::error::{Error, ErrorKind, Recovery};
 use crate::processor::{Collector, OutgoingRecord, TopicId};
 use crate::record::TopicPartition;
@@ -58,9 +62,10 @@ pub(crate) enum Outcome {
     Unknown(Error),
 }
 
-/// How long things may take.
+/// What is promised, and how long things may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Terms {
+    pub(crate) guarantee: Guarantee,
     /// For a commit or an abort: an outage shorter than this loses nothing.
     pub(crate) transaction: Duration,
     /// For a new producer to be initialised.
@@ -72,7 +77,7 @@ pub(crate) struct Transactor<C: Cluster> {
     cluster: Arc<C>,
     transactional_id: String,
     clock: Arc<dyn Clock>,
-    limits: Limits,
+    terms: Terms,
     probe: Probe,
     inner: RefCell<Inner<C::Producer>>,
 }
@@ -99,7 +104,7 @@ impl<C: Cluster> Transactor<C> {
         cluster: Arc<C>,
         transactional_id: String,
         clock: Arc<dyn Clock>,
-        limits: Limits,
+        terms: Terms,
         probe: Probe,
     ) -> Result<Self, Error> {
         let inner = RefCell::new(Inner {
@@ -117,7 +122,7 @@ impl<C: Cluster> Transactor<C> {
             cluster,
             transactional_id,
             clock,
-            limits,
+            terms,
             probe,
             inner,
         };
@@ -169,7 +174,7 @@ impl<C: Cluster> Transactor<C> {
         }
     }
 
-    /// Commits outputs, changelogs and offsets as one.
+    /// Commits outputs, changelogs and offsets as one, or does what the guarantee has instead.
     pub(crate) fn commit(
         &self,
         offsets: &[(TopicPartition, Committed)],
@@ -180,8 +185,25 @@ impl<C: Cluster> Transactor<C> {
             !offsets.is_empty(),
             "a batch has consumed something, or says where it is"
         );
+        let deadline = self.clock.elapsed() + self.terms.transaction;
+        let outcome = match self.terms.guarantee {
+            Guarantee::ExactlyOnceV2 => self.commit_transaction(offsets, consumer, deadline),
+            Guarantee::AtLeastOnce => self.commit_delivered(offsets, consumer, deadline),
+            Guarantee::AtMostOnce => self.commit_reserved(),
+        };
+        if let Outcome::Committed = outcome {
+            self.inner.borrow_mut().open = false;
+        }
+        outcome
+    }
+
+    fn commit_transaction(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        consumer: &C::Consumer,
+        deadline: Duration,
+    ) -> Outcome {
         self.probe.reach(BatchPoint::BeforeSendOffsets);
-        let deadline = self.clock.elapsed() + self.limits.transaction;
         if let Err(outcome) = self.send_offsets(offsets, consumer, deadline) {
             return outcome;
         }
@@ -190,11 +212,7 @@ impl<C: Cluster> Transactor<C> {
             return self.not_committed(error);
         }
         self.probe.reach(BatchPoint::BeforeCommit);
-        let outcome = self.end(deadline);
-        if let Outcome::Committed = outcome {
-            self.inner.borrow_mut().open = false;
-        }
-        outcome
+        self.end(deadline)
     }
 
     /// The offsets go in with the membership as it is now: a zombie is refused here.
@@ -205,17 +223,7 @@ impl<C: Cluster> Transactor<C> {
         deadline: Duration,
     ) -> Result<(), Outcome> {
         loop {
-            // An empty membership would be accepted unfenced, so there is none to send.
-            let group = consumer.group().filter(|_| !consumer.assignment_lost());
-            let Some(group) = group else {
-                let message = "the worker is no longer a member of its group";
-                let error = Error::new(ErrorKind::Assignment, message);
-                let outcome = self.not_committed(error.recover_by(Recovery::Rejoin));
-                return Err(match outcome {
-                    Outcome::NotCommitted(error) => Outcome::NotMember(error),
-                    other => other,
-                });
-            };
+            let group = self.membership(consumer)?;
             let sent = self.with_producer(|p| p.send_offsets(offsets, &group, CALL_SLICE));
             match sent {
                 Ok(()) => return Ok(()),
@@ -225,6 +233,22 @@ impl<C: Cluster> Transactor<C> {
                     return Err(self.not_committed(error));
                 }
             }
+        }
+    }
+
+    /// The membership as it is now. An empty one would be accepted unfenced, so there is none to send.
+    fn membership(&self, consumer: &C::Consumer) -> Result<C::Group, Outcome> {
+        let group = consumer.group().filter(|_| !consumer.assignment_lost());
+        group.ok_or_else(|| {
+            let message = "the worker is no longer a member of its group";
+            self.not_member(Error::new(ErrorKind::Assignment, message))
+        })
+    }
+
+    fn not_member(&self, error: Error) -> Outcome {
+        match self.give_up() {
+            Ok(()) => Outcome::NotMember(error.recover_by(Recovery::Rejoin)),
+            Err(worse) => Outcome::NotMember(worse),
         }
     }
 
@@ -295,14 +319,7 @@ impl<C: Cluster> Transactor<C> {
         let Some(refusal) = refusal else {
             return self.blame("the transaction cannot commit", error);
         };
-        let stop = refusal.verdict == Verdict::Refused;
-        let recovery = if stop {
-            Recovery::Stop
-        } else {
-            Recovery::Replay
-        };
-        let message = format!("an output record was refused: {refusal}");
-        Error::new(ErrorKind::Production, message).recover_by(recovery)
+        refused(&refusal)
     }
 
     /// Aborts because of `error`, which a failed abort does not outrank: the abort's own road
@@ -314,7 +331,8 @@ impl<C: Cluster> Transactor<C> {
         }
     }
 
-    /// Makes everything sent since `begin` invisible for ever.
+    /// Makes everything sent since `begin` invisible for ever; without a transaction, waits until
+    /// nothing of it is on its way any more.
     ///
     /// # Errors
     ///
@@ -323,8 +341,13 @@ impl<C: Cluster> Transactor<C> {
         if !self.is_open() {
             return Ok(());
         }
+        if self.terms.guarantee == Guarantee::AtMostOnce {
+            // Nobody waits for what was sent, and nothing of it is sent again.
+            self.inner.borrow_mut().open = false;
+            return Ok(());
+        }
         let started = self.clock.elapsed();
-        let deadline = started + self.limits.transaction;
+        let deadline = started + self.terms.transaction;
         let mut calls = 0u32;
         loop {
             if self.inner.borrow().producer.is_none() {
@@ -362,7 +385,7 @@ impl<C: Cluster> Transactor<C> {
     /// When the broker does not answer within the limit, or refuses the id.
     pub(crate) fn recreate(&self) -> Result<(), Error> {
         self.lose_producer();
-        let deadline = self.clock.elapsed() + self.limits.init;
+        let deadline = self.clock.elapsed() + self.terms.init;
         let mut producer = self.cluster.producer(&self.transactional_id)?;
         loop {
             let error = match producer.init_transactions(CALL_SLICE) {
@@ -452,6 +475,16 @@ impl<C: Cluster> Transactor<C> {
     }
 }
 
+/// Why a batch cannot commit whose record was not delivered.
+fn refused(refusal: &BrokerError) -> Error {
+    let recovery = match refusal.verdict {
+        Verdict::Refused => Recovery::Stop,
+        _ => Recovery::Replay,
+    };
+    let message = format!("an output record was refused: {refusal}");
+    Error::new(ErrorKind::Production, message).recover_by(recovery)
+}
+
 impl<P> Inner<P> {
     fn producer(&mut self) -> &mut P {
         self.producer
@@ -484,7 +517,7 @@ impl<C: Cluster> Collector for Transactor<C> {
         }
         let counts = self
             .cluster
-            .partition_counts(&[Arc::clone(&name)], self.limits.transaction);
+            .partition_counts(&[Arc::clone(&name)], self.terms.transaction);
         let counts = counts.map_err(|e| e.into_error(format!("cannot look up topic {name}")))?;
         let Some(count) = counts.get(&name).copied() else {
             let message = format!("output topic {name} does not exist; create it first");
@@ -507,7 +540,7 @@ impl<C: Cluster> Collector for Transactor<C> {
                 return Ok(());
             };
             let now = self.clock.elapsed();
-            let until = *deadline.get_or_insert(now + self.limits.transaction);
+            let until = *deadline.get_or_insert(now + self.terms.transaction);
             if error.verdict == Verdict::QueueFull && now < until {
                 inner.producer().poll();
                 inner.pause.sleep(PAUSE);

@@ -71,7 +71,7 @@ impl Cluster for Script {
     type Group = ();
 
     fn consumer(&self, _member: &str, _wake: &Arc<Wake>) -> Result<Member, Error> {
-        Ok(Member(true))
+        Ok(Member(true, self.clone()))
     }
 
     fn producer(&self, _transactional_id: &str) -> Result<Script, Error> {
@@ -157,7 +157,7 @@ impl Producer for Script {
 
 /// A consumer that is a member of its group, or is not.
 #[derive(Debug)]
-struct Member(bool);
+struct Member(bool, Script);
 
 impl GroupConsumer for Member {
     type Group = ();
@@ -193,6 +193,14 @@ impl GroupConsumer for Member {
 
     fn assignment_lost(&self) -> bool {
         false
+    }
+
+    fn commit(
+        &self,
+        _offsets: &[(TopicPartition, Committed)],
+        _timeout: Duration,
+    ) -> Result<(), BrokerError> {
+        self.1.call("group")
     }
 
     fn committed(
@@ -257,7 +265,12 @@ impl Clock for Ticking {
 }
 
 fn transactor(script: &Script) -> Transactor<Script> {
-    let limits = Limits {
+    promising(Guarantee::ExactlyOnceV2, script)
+}
+
+fn promising(guarantee: Guarantee, script: &Script) -> Transactor<Script> {
+    let terms = Terms {
+        guarantee,
         transaction: Duration::from_secs(3),
         init: Duration::from_secs(3),
     };
@@ -265,7 +278,7 @@ fn transactor(script: &Script) -> Transactor<Script> {
         Arc::new(script.clone()),
         "app-0".to_owned(),
         Arc::new(Ticking::default()),
-        limits,
+        terms,
         Probe::default(),
     );
     script.calls();
@@ -280,7 +293,7 @@ fn commit(transactor: &Transactor<Script>, script: &Script, member: bool) -> (Ou
         metadata: String::new(),
     };
     let offsets = [(TopicPartition::new("in", 0), offset)];
-    let outcome = transactor.commit(&offsets, &Member(member));
+    let outcome = transactor.commit(&offsets, &Member(member, script.clone()));
     (outcome, script.calls().join(" "))
 }
 
@@ -450,4 +463,112 @@ fn a_producer_that_died_idle_is_replaced_before_the_next_begin() {
     let (outcome, calls) = commit(&transactor, &script, true);
     assert!(matches!(outcome, Outcome::Committed));
     assert_eq!(calls, "new init begin offsets flush commit");
+}
+
+/// As [`commit`], at least once.
+fn commit_at_least_once(script: &Script, member: bool) -> (Outcome, String) {
+    commit(&promising(Guarantee::AtLeastOnce, script), script, member)
+}
+
+#[test]
+fn at_least_once_the_offsets_follow_what_is_delivered() {
+    let script = Script::default();
+    let (outcome, calls) = commit_at_least_once(&script, true);
+    assert!(matches!(outcome, Outcome::Committed));
+    assert_eq!(calls, "begin flush group");
+}
+
+#[test]
+fn at_least_once_no_offset_follows_a_record_that_was_not_delivered() {
+    let rows = [
+        (Verdict::Abortable, Recovery::Replay),
+        (Verdict::Refused, Recovery::Stop),
+    ];
+    for (verdict, recovery) in rows {
+        let script = Script::default();
+        *script.delivery_error.lock().unwrap() = Some(verdict);
+        let (outcome, calls) = commit_at_least_once(&script, true);
+        let Outcome::NotCommitted(error) = outcome else {
+            panic!("{outcome:?}")
+        };
+        let said = (error.kind(), error.recovery());
+        assert_eq!(said, (ErrorKind::Production, recovery));
+        assert_eq!(
+            calls, "begin flush abort",
+            "what is on its way is waited for"
+        );
+    }
+}
+
+#[test]
+fn at_least_once_a_refused_commit_is_made_again_and_an_unanswered_one_replays_the_batch() {
+    let script = Script::default().answer("group", &[Some(Verdict::Retriable), None]);
+    let (outcome, calls) = commit_at_least_once(&script, true);
+    assert!(matches!(outcome, Outcome::Committed));
+    assert_eq!(calls, "begin flush group group");
+
+    let script = Script::default().answer("group", &[Some(Verdict::Fatal)]);
+    let (outcome, calls) = commit_at_least_once(&script, true);
+    let Outcome::NotCommitted(error) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(error.recovery(), Recovery::Replay);
+    assert_eq!(calls, "begin flush group abort");
+}
+
+#[test]
+fn at_least_once_a_zombie_is_refused_and_drops_what_it_has_not_sent() {
+    let script = Script::default().answer("group", &[Some(Verdict::Fenced)]);
+    let transactor = promising(Guarantee::AtLeastOnce, &script);
+    let (outcome, calls) = commit(&transactor, &script, true);
+    assert!(matches!(outcome, Outcome::NotMember(_)), "{outcome:?}");
+    assert_eq!(calls, "begin flush group");
+    assert!(!transactor.is_open());
+    let (_, next) = commit(&transactor, &script, true);
+    assert_eq!(next, "new init begin flush group");
+
+    let script = Script::default();
+    let (outcome, calls) = commit_at_least_once(&script, false);
+    assert!(matches!(outcome, Outcome::NotMember(_)), "{outcome:?}");
+    assert_eq!(
+        calls, "begin flush",
+        "nothing is committed without a membership"
+    );
+}
+
+#[test]
+fn at_most_once_nothing_follows_the_batch_and_a_failed_delivery_is_no_error() {
+    let script = Script::default();
+    *script.delivery_error.lock().unwrap() = Some(Verdict::Refused);
+    let transactor = promising(Guarantee::AtMostOnce, &script);
+    let (outcome, calls) = commit(&transactor, &script, true);
+    assert!(matches!(outcome, Outcome::Committed));
+    assert_eq!(calls, "begin");
+}
+
+#[test]
+fn at_most_once_a_reservation_is_asked_for_again_only_if_it_was_refused() {
+    let rows = [
+        (Some(Verdict::Retriable), "group group", "Committed"),
+        (Some(Verdict::Fatal), "group", "Unknown"),
+        (Some(Verdict::Fenced), "group", "NotMember"),
+        (Some(Verdict::Refused), "group", "NotCommitted"),
+    ];
+    for (answer, expected, ended) in rows {
+        let script = Script::default().answer("group", &[answer, None]);
+        let transactor = promising(Guarantee::AtMostOnce, &script);
+        let outcome = transactor.reserve(&[], &Member(true, script.clone()));
+        assert!(format!("{outcome:?}").starts_with(ended), "{outcome:?}");
+        assert_eq!(script.calls().join(" "), expected, "{ended}");
+    }
+}
+
+#[test]
+fn at_most_once_a_batch_that_fails_waits_for_nothing() {
+    let script = Script::default();
+    let transactor = promising(Guarantee::AtMostOnce, &script);
+    transactor.begin().unwrap();
+    transactor.abort().unwrap();
+    assert!(!transactor.is_open());
+    assert_eq!(script.calls().join(" "), "begin");
 }

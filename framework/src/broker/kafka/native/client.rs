@@ -175,6 +175,33 @@ impl Client {
         (generation >= 0 && member).then_some(membership)
     }
 
+    /// Commits offsets in the name of the group's member. Without an answer in time it may still
+    /// be committed: librdkafka sends it again while the coordinator is out of reach.
+    pub(crate) fn commit(
+        &self,
+        offsets: &TopicPartitionList,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
+        let queue = self.queue();
+        // SAFETY: live client and queue; the list is copied; no callback.
+        resp(unsafe {
+            let (rk, list) = (self.ptr(), offsets.ptr());
+            sys::rd_kafka_commit_queue(rk, list, queue.ptr(), None, ptr::null_mut())
+        } as c_int)?;
+        match queue.event(timeout) {
+            Some(Event::Committed(outcome)) => outcome,
+            _ => Err(Failure::plain(Code::OperationTimedOut, "no answer in time")),
+        }
+    }
+
+    /// A queue that belongs to nobody yet.
+    fn queue(&self) -> Queue {
+        // SAFETY: a live client; the queue is ours to destroy.
+        let queue = unsafe { sys::rd_kafka_queue_new(self.ptr()) };
+        let queue = NonNull::new(queue).expect("librdkafka aborts without memory");
+        Queue::new(queue, self)
+    }
+
     /// Fills in the offsets that the group has committed, and the metadata beside them.
     pub(crate) fn committed(
         &self,
@@ -302,12 +329,7 @@ impl Client {
         if let Err(failure) = self.assign(None) {
             tracing::debug!(%failure, "unassign before leaving refused");
         }
-        // SAFETY: a live client; the queue is ours to destroy.
-        let queue = unsafe { sys::rd_kafka_queue_new(self.ptr()) };
-        let queue = Queue::new(
-            NonNull::new(queue).expect("librdkafka aborts without memory"),
-            self,
-        );
+        let queue = self.queue();
         // SAFETY: live client and queue; the error is ours to destroy.
         let closing =
             outcome(unsafe { sys::rd_kafka_consumer_close_queue(self.ptr(), queue.ptr()) });

@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Revoked,
     /// Concerns the client, not one call.
     Failed(Failure),
+    /// The answer to a commit of offsets.
+    Committed(Result<(), Failure>),
     /// A record that could not be delivered.
     Undelivered(TopicPartition, Failure),
     /// Nothing to act upon.
@@ -201,6 +203,9 @@ unsafe fn read_event(event: *mut sys::rd_kafka_event_t) -> Event {
                     failure.severity = Severity::Fatal;
                 }
                 Event::Failed(failure)
+            }
+            sys::RD_KAFKA_EVENT_OFFSET_COMMIT => {
+                Event::Committed(resp(sys::rd_kafka_event_error(event) as c_int))
             }
             sys::RD_KAFKA_EVENT_DR => first_undelivered(event),
             // The group's queue would be read past its partition, out of order: stop.

@@ -8,3 +8,4 @@
 
 mod client_conformance;
 mod exactly_once;
+mod guarantees;

@@ -7,6 +7,7 @@
 //! ```
 
 mod audit;
+mod tally;
 mod journal;
 mod topology;
 
@@ -14,9 +15,11 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 pub use journal::{Entry, Journal};
+pub use tally::{Tallies, Tally};
 pub use topology::{BALANCES, BRANCHES, BY_BRANCH, Hook, LedgerTopics, no_hook};
 
 use onceflow_framework::config::{Config, ConfigBuilder};
@@ -28,7 +31,7 @@ use crate::{
     produce::Delivered,
     record::Record,
     tail::Tail,
-    wait::{Deadline, PATIENCE},
+    wait::{Deadline, PATIENCE, holds_for, wait_until},
 };
 
 /// One application on its own topics.
@@ -199,6 +202,35 @@ impl<'c> Ledger<'c> {
         );
     }
 
+    /// Reads everything back and counts how often each entry took effect. The workers have ended.
+    ///
+    /// # Panics
+    ///
+    /// When there is something that nobody put in.
+    #[must_use]
+    pub fn tallies(&self) -> Tallies {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = |topic: &str| self.cluster.settled(topic);
+        Tallies {
+            statements: tally::of_outputs(&journal, &settled(&self.topics.statements)),
+            totals: tally::of_outputs(&journal, &settled(&self.topics.totals)),
+            balances: tally::of_balances(&journal, &settled(&self.changelog(BALANCES))),
+            branches: tally::of_branches(&journal, &settled(&self.changelog(BRANCHES))),
+        }
+    }
+
+    /// Waits until the group stands at the end of all that is read, and stays there.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get there before a deadline.
+    pub fn wait_until_consumed(&self) {
+        let consumed = || self.input_offsets().is_ok() && self.repartition_offsets().is_ok();
+        wait_until("all input is consumed", || {
+            consumed() && holds_for(SETTLES_WITHIN, consumed)
+        });
+    }
+
     /// As [`audit`](Self::audit), of what the first sub-topology writes only.
     ///
     /// # Panics
@@ -310,6 +342,9 @@ impl fmt::Debug for Ledger<'_> {
             .finish_non_exhaustive()
     }
 }
+
+/// What was read last has led to output by then, if it does at all.
+const SETTLES_WITHIN: Duration = Duration::from_millis(300);
 
 /// Batches are short, nothing waits out a default of a second, nothing changes what is delivered.
 const SETTINGS: [(&str, &str); 9] = [

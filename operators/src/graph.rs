@@ -27,6 +27,12 @@ use crate::names::{self, Names};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(usize);
 
+impl NodeId {
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// Writes a node to the topology; knows its types.
 type Write = Box<dyn FnOnce(&mut Lowering<'_>)>;
 
@@ -213,12 +219,12 @@ impl Graph {
         data.share_sources();
         let mut topology = TopologyBuilder::new();
         for extra in std::mem::take(&mut data.extras) {
-            extra(&mut Lowering::new(&mut topology, Vec::new()));
+            extra(&mut Lowering::new(&mut topology, Vec::new(), &[]));
         }
         let outputs: Vec<Arc<str>> = data.nodes.iter().map(|n| Arc::clone(&n.output)).collect();
         for node in data.in_order() {
             let parents = node.parents.iter().map(|p| Arc::clone(&outputs[p.0]));
-            let mut lowering = Lowering::new(&mut topology, parents.collect());
+            let mut lowering = Lowering::new(&mut topology, parents.collect(), &outputs);
             lowering.keeps_null_keys = node.keeps_null_keys;
             (node.write)(&mut lowering);
         }
@@ -285,7 +291,8 @@ impl Nodes {
             let parents = node.parents.iter();
             node.parents = parents.map(|p| *shared.get(p).unwrap_or(p)).collect();
         }
-        for gone in shared.keys() {
+        for (gone, main) in shared {
+            self.nodes[gone.0].output = Arc::clone(&self.nodes[main.0].output);
             self.nodes[gone.0].write = Box::new(|_| {});
         }
     }

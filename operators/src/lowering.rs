@@ -7,20 +7,28 @@ use onceflow_framework::processor::{FixedKeyProcessor, Processor};
 use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopicName, TopologyBuilder};
 
 use crate::Data;
+use crate::graph::NodeId;
 
 /// A topology in the making, seen by one node.
 pub(crate) struct Lowering<'t> {
     topology: &'t mut TopologyBuilder,
     parents: Vec<Arc<str>>,
+    /// By node of the graph: the name that its children hang on.
+    outputs: &'t [Arc<str>],
     /// Whether something below a repartition topic has a use for null keys.
     pub(crate) keeps_null_keys: bool,
 }
 
 impl<'t> Lowering<'t> {
-    pub(crate) fn new(topology: &'t mut TopologyBuilder, parents: Vec<Arc<str>>) -> Self {
+    pub(crate) fn new(
+        topology: &'t mut TopologyBuilder,
+        parents: Vec<Arc<str>>,
+        outputs: &'t [Arc<str>],
+    ) -> Self {
         Lowering {
             topology,
             parents,
+            outputs,
             keeps_null_keys: false,
         }
     }
@@ -28,6 +36,16 @@ impl<'t> Lowering<'t> {
     /// The topology, for sources, stores and topics.
     pub(crate) fn topology(&mut self) -> &mut TopologyBuilder {
         self.topology
+    }
+
+    /// Hangs what follows below a node of the graph, one of several parents.
+    pub(crate) fn below(&mut self, node: NodeId) {
+        self.parents = vec![Arc::clone(&self.outputs[node.index()])];
+    }
+
+    /// Hangs what follows below nodes that were just written.
+    pub(crate) fn below_all(&mut self, names: &[&Arc<str>]) {
+        self.parents = names.iter().copied().map(Arc::clone).collect();
     }
 
     /// Adds a source of one topic; what follows hangs below it.

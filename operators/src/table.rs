@@ -149,12 +149,21 @@ impl<K, V> fmt::Debug for KTable<K, V> {
 
 /// Whether a table keeps a store, and whether it sends old values: no types here.
 pub(crate) struct Keeping {
-    /// The table that this one is made of row by row: old values follow from that one's.
-    above: Option<Rc<Keeping>>,
+    above: Above,
     /// The store's name, if the user gave one.
     queryable: Option<Arc<str>>,
     stored: Cell<bool>,
     sends_old: Cell<bool>,
+}
+
+/// The tables that a table's rows follow from.
+enum Above {
+    /// None: it is made of a topic, of a stream, or of many rows.
+    Nothing,
+    /// It is made of this one row by row: old values follow from that one's.
+    Row(Rc<Keeping>),
+    /// It joins these two: each must know its rows, and their old values, for the other.
+    Both(Rc<Keeping>, Rc<Keeping>),
 }
 
 /// What old values may cost.
@@ -169,20 +178,30 @@ pub(crate) enum Cost {
 impl Keeping {
     /// Of a topic or a stream: stored if it has a name, or if old values are asked for.
     pub(crate) fn source(queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(None, queryable, queryable.is_some())
+        Keeping::new(Above::Nothing, queryable, queryable.is_some())
     }
 
     /// Of an aggregation: always stored.
     pub(crate) fn aggregate(queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(None, queryable, true)
+        Keeping::new(Above::Nothing, queryable, true)
     }
 
     /// Of another table, row by row: stored if it has a name.
     pub(crate) fn derived(above: &Rc<Keeping>, queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(Some(Rc::clone(above)), queryable, queryable.is_some())
+        Keeping::new(Above::Row(Rc::clone(above)), queryable, queryable.is_some())
     }
 
-    fn new(above: Option<Rc<Keeping>>, queryable: Option<&Arc<str>>, stored: bool) -> Rc<Self> {
+    /// Of two other tables, joined: stored if it has a name.
+    pub(crate) fn joined(
+        left: &Rc<Keeping>,
+        right: &Rc<Keeping>,
+        store: Option<&Arc<str>>,
+    ) -> Rc<Self> {
+        let above = Above::Both(Rc::clone(left), Rc::clone(right));
+        Keeping::new(above, store, store.is_some())
+    }
+
+    fn new(above: Above, queryable: Option<&Arc<str>>, stored: bool) -> Rc<Self> {
         Rc::new(Keeping {
             above,
             queryable: queryable.map(Arc::clone),
@@ -194,9 +213,13 @@ impl Keeping {
     /// Asks for old values; answers whether they will be sent.
     pub(crate) fn send_old_values(&self, cost: Cost) -> bool {
         let is_sent = match &self.above {
-            _ if self.stored.get() || self.sends_old.get() => true,
-            Some(above) => above.send_old_values(cost),
-            None => {
+            _ if self.sends_old.get() => true,
+            Above::Both(left, right) => {
+                left.send_old_values(Cost::EvenAStore) && right.send_old_values(Cost::EvenAStore)
+            }
+            _ if self.stored.get() => true,
+            Above::Row(above) => above.send_old_values(cost),
+            Above::Nothing => {
                 self.stored.set(cost == Cost::EvenAStore);
                 self.stored.get()
             }
@@ -208,8 +231,13 @@ impl Keeping {
     /// Has its rows kept for look-ups: by itself, or by the table that they follow from.
     pub(crate) fn materialize(&self) {
         match &self.above {
-            Some(above) if !self.stored.get() => above.materialize(),
-            _ => self.stored.set(true),
+            _ if self.stored.get() => {}
+            Above::Nothing => self.stored.set(true),
+            Above::Row(above) => above.materialize(),
+            Above::Both(left, right) => {
+                left.materialize();
+                right.materialize();
+            }
         }
     }
 

@@ -134,6 +134,25 @@ pub struct ProcessorOfOtherTypes;
 /// ```
 pub struct JoinWithATableOfAnotherKey;
 
+/// Tables are joined by the same key.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+/// let stock: KTable<String, i64> = builder.table("stock", Consumed::new());
+/// let worth: KTable<String, i64> = prices.join(&stock, |price, left| price * left);
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+/// let stock: KTable<i64, i64> = builder.table("stock", Consumed::new());
+/// let worth: KTable<String, i64> = prices.join(&stock, |price, left| price * left);
+/// ```
+pub struct JoinOfTablesOfOtherKeys;
+
 /// The right side of a left join may be missing.
 ///
 /// ```

@@ -67,6 +67,28 @@ impl<K: Data, V: Data> TableView<K, V> {
         }
     }
 
+    /// Of two tables that are joined; `join` answers which rows meet.
+    pub(crate) fn joined<V2: Data, VR: Data>(
+        self,
+        other: TableView<K, V2>,
+        join: Arc<impl Fn(Option<V>, Option<V2>) -> Option<VR> + Send + Sync + 'static>,
+    ) -> TableView<K, VR> {
+        let (left, right) = (self.open, other.open);
+        let mut stores = self.stores;
+        stores.extend(other.stores);
+        TableView {
+            stores,
+            open: Arc::new(move |stores| {
+                let rows = Joined {
+                    left: left(stores)?,
+                    right: right(stores)?,
+                    join: Arc::clone(&join),
+                };
+                Ok(Box::new(rows) as Box<dyn Rows<K, VR>>)
+            }),
+        }
+    }
+
     /// The rows in the task of the processor that has these stores.
     pub(crate) fn open(&self, stores: &ConnectedStores) -> Result<Box<dyn Rows<K, V>>, Error> {
         (self.open)(stores)
@@ -96,11 +118,36 @@ struct Computed<K, V, F> {
 
 impl<K, V, V2, F: Fn(&K, Option<V>) -> Option<V2>> Rows<K, V2> for Computed<K, V, F> {
     fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V2>>, Error> {
-        let (value, timestamp) = match self.above.get(key)? {
-            Some(row) => (Some(row.value), row.timestamp),
-            None => (None, Timestamp::NONE),
-        };
+        let (value, timestamp) = parts(self.above.get(key)?);
         let value = (self.compute)(key, value);
         Ok(value.map(|value| ValueAndTimestamp { value, timestamp }))
+    }
+}
+
+/// Rows of two tables that meet.
+struct Joined<K, V, V2, F> {
+    left: Box<dyn Rows<K, V>>,
+    right: Box<dyn Rows<K, V2>>,
+    join: Arc<F>,
+}
+
+impl<K, V, V2, VR, F> Rows<K, VR> for Joined<K, V, V2, F>
+where
+    F: Fn(Option<V>, Option<V2>) -> Option<VR>,
+{
+    fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<VR>>, Error> {
+        let (left, left_time) = parts(self.left.get(key)?);
+        let (right, right_time) = parts(self.right.get(key)?);
+        let value = (self.join)(left, right);
+        let timestamp = left_time.max(right_time);
+        Ok(value.map(|value| ValueAndTimestamp { value, timestamp }))
+    }
+}
+
+/// A row's value and its time, which is before all others if there is no row.
+pub(crate) fn parts<V>(row: Option<ValueAndTimestamp<V>>) -> (Option<V>, Timestamp) {
+    match row {
+        Some(row) => (Some(row.value), row.timestamp),
+        None => (None, Timestamp::NONE),
     }
 }

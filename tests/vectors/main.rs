@@ -38,7 +38,7 @@ const FAMILIES: [(&str, Must); 20] = [
     ("stream-table-join", Must::PassIfKnown),
     ("suppress", Must::NotYet),
     ("table", Must::PassIfKnown),
-    ("table-join", Must::NotYet),
+    ("table-join", Must::PassIfKnown),
     ("tumbling", Must::NotYet),
     ("versioned", Must::NotYet),
 ];

@@ -3,6 +3,7 @@
 //! | of | with | triggered by | result's time |
 //! |---|---|---|---|
 //! | stream | table | the stream | the stream record's |
+//! | table | table | both | the later row's |
 //!
 //! # Invariants
 //!
@@ -14,5 +15,8 @@ mod joined;
 mod partitioned;
 mod lookup;
 mod stream_table;
+mod table_table;
+mod table_meeting;
+mod table_sides;
 
 pub use joined::Joined;

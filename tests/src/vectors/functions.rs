@@ -175,10 +175,14 @@ pub(super) fn join(spec: Option<&str>) -> Result<Join, Unplayable> {
         "key_pair" => Arc::new(move |k, l, r| Val::Text(k.printed() + &pair(l, r))),
         "left" => Arc::new(|_, l, _| l.clone()),
         "right" => Arc::new(|_, _, r| r.clone()),
-        "null_if_right" => Arc::new(move |_, l, r| match r.printed().starts_with(&*arg) {
-            true => Val::Null,
-            false => Val::Text(pair(l, r)),
-        }),
+        "null_if_right" => {
+            Arc::new(
+                move |_, l, r| match r.as_text().is_some_and(|r| r.starts_with(&*arg)) {
+                    true => Val::Null,
+                    false => Val::Text(pair(l, r)),
+                },
+            )
+        }
         other => return unplayable(format!("join function {other}")),
     })
 }

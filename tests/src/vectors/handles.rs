@@ -9,7 +9,7 @@ use std::rc::Rc;
 use onceflow::prelude::*;
 
 use super::aggregates::{Aggregated, Groupable};
-use super::joins::JoinedStream;
+use super::joins::{JoinedStream, JoinedTable};
 use super::processor::Processed;
 use super::stateless::Stateless;
 use super::tables::{IntoTable, Tabular};
@@ -24,7 +24,7 @@ pub(super) trait AnyStream:
 impl<K: View, V: View> AnyStream for KStream<K, V> {}
 
 /// What can be done with a table.
-pub(super) trait AnyTable: Any + Tabular {}
+pub(super) trait AnyTable: Any + Tabular + JoinedTable {}
 
 impl<K: View, V: View<Row = V>> AnyTable for KTable<K, V> {}
 

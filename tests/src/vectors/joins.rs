@@ -4,10 +4,11 @@ use std::any::Any;
 
 use onceflow::prelude::*;
 
-use super::build::{Applied, Build};
+use super::build::{Applied, Build, named};
 use super::fields::Fields;
 use super::functions;
 use super::handles::{Kinds, Stream, Table};
+use super::tables::materialized;
 use super::unplayable::{Unplayable, unplayable};
 use super::val::{Kind, Val, View};
 
@@ -24,7 +25,13 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
             let joined = stream.any.look_up_in(op, stream.kinds, &*table.any)?;
             build.keep(op, joined);
         }
-        _ => return unplayable("joins other than of a stream with a table"),
+        _ => match (build.input::<Table>(op), build.find::<Table>(other)) {
+            (Some(left), Some(right)) if op.get("fk").is_none() => {
+                let joined = left.any.joined(op, left.kinds, &*right.any)?;
+                build.keep(op, joined);
+            }
+            _ => return unplayable("joins other than with a table of the same key"),
+        },
     }
     Ok(true)
 }
@@ -76,12 +83,57 @@ fn look_up<K: View, V: View, VT: View>(
             Ok(left.join_table_with_key(right, join, joined))
         }
         "left" => {
-            let join = move |k: &K, l: V::Row, r: Option<VT>| {
-                let right = r.as_ref().map_or(Val::Null, View::view);
-                join(&k.view(), &l.view(), &right)
-            };
+            let join =
+                move |k: &K, l: V::Row, r: Option<VT>| join(&k.view(), &l.view(), &of_option(r));
             Ok(left.left_join_table_with_key(right, join, joined))
         }
         other => unplayable(format!("{other} joins of a stream with a table")),
     }
+}
+
+/// A table as the left side of joins.
+pub(super) trait JoinedTable {
+    fn joined(&self, op: &Fields<'_>, kinds: Kinds, other: &dyn Any) -> Result<Table, Unplayable>;
+}
+
+impl<K: View, V: View<Row = V>> JoinedTable for KTable<K, V> {
+    fn joined(&self, op: &Fields<'_>, kinds: Kinds, other: &dyn Any) -> Result<Table, Unplayable> {
+        let kinds = kinds.of_value(Kind::Text);
+        let joined = if let Some(other) = other.downcast_ref::<KTable<K, Val>>() {
+            rows(op, kinds, self, other)?
+        } else if let Some(other) = other.downcast_ref::<KTable<K, i64>>() {
+            rows(op, kinds, self, other)?
+        } else {
+            return unplayable("a join of tables of different keys");
+        };
+        Ok(Table::new(joined, kinds))
+    }
+}
+
+fn rows<K: View, V: View, V2: View>(
+    op: &Fields<'_>,
+    kinds: Kinds,
+    left: &KTable<K, V>,
+    right: &KTable<K, V2>,
+) -> Result<KTable<K, Val>, Unplayable> {
+    let join = functions::join(op.text_or("fn"))?;
+    let join = move |l: &Val, r: &Val| Val::from_val(join(&Val::Null, l, r));
+    let (inner, lefts) = (join.clone(), join.clone());
+    let inner = move |l: V, r: V2| inner(&l.view(), &r.view());
+    let lefts = move |l: V, r: Option<V2>| lefts(&l.view(), &of_option(r));
+    let outer = move |l: Option<V>, r: Option<V2>| join(&of_option(l), &of_option(r));
+    let (left, materialized) = (named!(left, op), materialized::<K, Val>(op, kinds)?);
+    Ok(match (op.text("kind"), materialized) {
+        ("inner", None) => left.join(right, inner),
+        ("inner", Some(m)) => left.join_with(right, inner, m),
+        ("left", None) => left.left_join(right, lefts),
+        ("left", Some(m)) => left.left_join_with(right, lefts, m),
+        ("outer", None) => left.outer_join(right, outer),
+        ("outer", Some(m)) => left.outer_join_with(right, outer, m),
+        (other, _) => return unplayable(format!("{other} joins of tables")),
+    })
+}
+
+fn of_option<V: View>(side: Option<V>) -> Val {
+    side.as_ref().map_or(Val::Null, View::view)
 }

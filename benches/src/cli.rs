@@ -31,7 +31,8 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Says `running` when it runs, then goes on until it is killed.
+    /// Says `running` when it runs, then goes on until it is killed, and answers each line of its
+    /// input with the records and commits so far.
     Idle {
         /// What is done with each record.
         workload: Workload,
@@ -59,19 +60,28 @@ pub struct Options {
     /// The topic to write.
     #[arg(long)]
     pub output: String,
-    /// How long a transaction stays open at most.
-    #[arg(long, default_value_t = 100)]
-    pub commit_interval_ms: u64,
+    /// The topic of the table that `join` looks up: partitioned as the input, with values of 8 bytes.
+    #[arg(long, default_value = "table")]
+    pub table: String,
+    /// How many rows it has.
+    #[arg(long, default_value_t = 0)]
+    pub table_rows: u64,
+    /// How long a transaction stays open at most; 100 is everybody's default.
+    #[arg(long)]
+    pub commit_interval_ms: Option<u64>,
     /// The consumer group, and the beginning of internal topics' names; unique if not given.
     #[arg(long)]
     pub application_id: Option<String>,
+    /// Any setting by its Kafka name, `commit.linger.ms=0` say; may be repeated (onceflow only).
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(String, String)>,
 }
 
 impl Options {
-    /// As a duration.
+    /// How long a transaction stays open at most, if it was said.
     #[must_use]
-    pub fn commit_interval(&self) -> Duration {
-        Duration::from_millis(self.commit_interval_ms)
+    pub fn commit_interval(&self) -> Option<Duration> {
+        self.commit_interval_ms.map(Duration::from_millis)
     }
 
     /// The given id, or one that no other run has.
@@ -83,4 +93,10 @@ impl Options {
         };
         self.application_id.clone().unwrap_or_else(unique)
     }
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=');
+    let (name, value) = parts.ok_or_else(|| format!("{text}: NAME=VALUE is wanted"))?;
+    Ok((name.to_owned(), value.to_owned()))
 }

@@ -2,19 +2,22 @@
 //!
 //! A record counts once its commit has succeeded. `Marks.java` does the same.
 
+use std::io::{Write, stdin, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::Failure;
 use crate::cli::Options;
 use crate::os;
-use crate::report::Run;
+use crate::report::{Counts, Run};
 use crate::workload::Workload;
 
 /// The marks of one run, shared by its threads.
 #[derive(Debug)]
 pub struct Marks {
     workload: Workload,
+    records: u64,
     expected: u64,
     started: Duration,
     begun: AtomicBool,
@@ -52,10 +55,11 @@ impl Mark {
 impl Marks {
     /// Marks of a run over so many records of input; made first of all.
     #[must_use]
-    pub fn new(workload: Workload, records: u64) -> Self {
+    pub fn new(workload: Workload, records: u64, table_rows: u64) -> Self {
         Marks {
             workload,
-            expected: records * workload.stages(),
+            records,
+            expected: workload.processed(records, table_rows),
             started: os::now(),
             begun: AtomicBool::new(false),
             state: Mutex::default(),
@@ -105,6 +109,36 @@ impl Marks {
         }
     }
 
+    /// Marks of a run without an end.
+    #[must_use]
+    pub fn endless(workload: Workload) -> Self {
+        Marks::new(workload, u64::MAX / 4, 0)
+    }
+
+    /// Records and commits so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = self.state();
+        Counts {
+            records: state.committed,
+            commits: state.commits,
+        }
+    }
+
+    /// Says `running`, then answers each line of the input with a line of [`Counts`].
+    ///
+    /// # Errors
+    ///
+    /// When nobody reads the answers any more.
+    pub fn answer_lines(&self) -> Result<(), Failure> {
+        writeln!(stdout(), "running")?;
+        for _line in stdin().lines().map_while(Result::ok) {
+            let counts = serde_json::to_string(&self.counts())?;
+            writeln!(stdout(), "{counts}")?;
+        }
+        Ok(())
+    }
+
     /// Whether everything is committed.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -144,7 +178,7 @@ impl Marks {
             workload: self.workload,
             guarantee: options.guarantee,
             threads: options.threads,
-            records: self.expected / self.workload.stages(),
+            records: self.records,
             commits: state.commits,
             start_seconds: start.as_secs_f64(),
             seconds: seconds(first.time, last.time),

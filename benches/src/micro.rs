@@ -19,7 +19,7 @@ use onceflow::prelude::*;
 use onceflow::serde::SharedSerde;
 use onceflow::test_driver::BatchDriver;
 
-use crate::onceflow_worker::topology;
+use crate::onceflow_worker::{Topics, topology};
 use crate::workload::{Records, VALUE_BYTES, Workload};
 
 /// Operations of one call: a small batch of the runtime.
@@ -30,6 +30,12 @@ type Piece = (Topology, Vec<&'static str>);
 
 /// Keys of the stateful pieces: some hundreds fit a processor's cache, a million would not.
 const KEYS: u64 = 1_000;
+
+const TOPICS: Topics<'static> = Topics {
+    input: "in",
+    table: "table",
+    output: "out",
+};
 
 /// A piece.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +128,7 @@ fn numbers((topology, inputs): Piece) -> Box<dyn FnMut()> {
 
 /// The records of the macro comparison, through the first sub-topology of one of its workloads.
 fn records(workload: Workload) -> Box<dyn FnMut()> {
-    let topology = topology(workload, "in", "out").expect("the workload's topology is sound");
+    let topology = topology(workload, TOPICS).expect("the workload's topology is sound");
     let mut driver = BatchDriver::new(topology, 0).expect("nothing is missing to drive it");
     let input = driver.input("in").expect("the source reads it");
     let mut source = Records::new(KEYS);
@@ -223,7 +229,7 @@ impl Processor for Put {
 
 /// One record in, one out, with the test driver's bookkeeping.
 fn driven(workload: Workload) -> Box<dyn FnMut()> {
-    let topology = topology(workload, "in", "out").expect("the workload's topology is sound");
+    let topology = topology(workload, TOPICS).expect("the workload's topology is sound");
     let driver = TestDriver::new(topology).expect("nothing is missing to drive it");
     let input = driver.input_topic("in", i64(), vec());
     let output = driver.output_topic("out", i64(), vec());

@@ -18,12 +18,28 @@ pub const NAME: &str = "onceflow";
 /// How long the last batch may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The topics of a workload.
+#[derive(Debug, Clone, Copy)]
+pub struct Topics<'t> {
+    /// The topic to read.
+    pub input: &'t str,
+    /// The table that `join` looks up.
+    pub table: &'t str,
+    /// The topic to write.
+    pub output: &'t str,
+}
+
 /// The topology of a workload.
 ///
 /// # Errors
 ///
 /// A topic name that is none.
-pub fn topology(workload: Workload, input: &str, output: &str) -> Result<Topology, Error> {
+pub fn topology(workload: Workload, topics: Topics<'_>) -> Result<Topology, Error> {
+    let Topics {
+        input,
+        table,
+        output,
+    } = topics;
     let builder = StreamsBuilder::new();
     let records = builder.stream(input, Consumed::<i64, Vec<u8>>::new());
     match workload {
@@ -40,8 +56,20 @@ pub fn topology(workload: Workload, input: &str, output: &str) -> Result<Topolog
                 output,
             );
         }
+        Workload::Join => {
+            let rows = Consumed::<i64, Vec<u8>>::new();
+            let table = builder.table_with(table, rows, Materialized::as_store("rows"));
+            records
+                .left_join_table(&table, joined, Joined::<i64, Vec<u8>>::new())
+                .to(output, Produced::new());
+        }
     }
     builder.build()
+}
+
+fn joined(mut value: Vec<u8>, row: Option<Vec<u8>>) -> Vec<u8> {
+    workload::join_in_place(&mut value, &row.unwrap_or_default());
+    value
 }
 
 fn count(records: &KStream<i64, Vec<u8>>, output: &str) {
@@ -78,16 +106,25 @@ pub async fn start(
     options: &Options,
     marks: &Arc<Marks>,
 ) -> Result<App, Failure> {
-    let topology = topology(workload, &options.input, &options.output)?;
+    let topics = Topics {
+        input: &options.input,
+        table: &options.table,
+        output: &options.output,
+    };
+    let topology = topology(workload, topics)?;
     let guarantee = match options.guarantee {
         workload::Guarantee::ExactlyOnce => "exactly_once_v2",
         workload::Guarantee::AtLeastOnce => "at_least_once",
+        workload::Guarantee::AtMostOnce => "at_most_once",
     };
-    let config = Config::builder(options.application_id(NAME), &*options.bootstrap_servers)
+    let settings = options.settings.iter().map(|(name, value)| (name, value));
+    let mut config = Config::builder(options.application_id(NAME), &*options.bootstrap_servers)
         .num_stream_threads(options.threads)
-        .commit_interval(options.commit_interval())
-        .property("processing.guarantee", guarantee)
-        .build()?;
+        .property("processing.guarantee", guarantee);
+    if let Some(interval) = options.commit_interval() {
+        config = config.commit_interval(interval);
+    }
+    let config = config.properties(settings).build()?;
     let observed = Arc::clone(marks);
     let app =
         App::new(topology, config)?.with_batch_observer(move |point| observe(&observed, point));

@@ -35,6 +35,15 @@ pub struct Run {
     pub peak_rss_bytes: u64,
 }
 
+/// What a worker has done so far.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records committed, over all stages.
+    pub records: u64,
+    /// Successful commits, of all threads.
+    pub commits: u64,
+}
+
 impl Run {
     /// Over the whole run.
     #[must_use]

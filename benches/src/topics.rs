@@ -13,7 +13,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::Failure;
 use crate::os;
-use crate::workload::{Expected, Fingerprint, Records};
+use crate::workload::{Expected, Fingerprint, Records, Workload, is_joined, row, shown};
 
 /// How long a broker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -187,7 +187,21 @@ pub fn load(
     Ok(expected)
 }
 
-/// Reads all that is committed in a topic.
+/// Fills a topic with the rows that `join` looks up, one a key.
+///
+/// # Errors
+///
+/// When a record is not delivered.
+pub fn load_table(bootstrap_servers: &str, topic: &str, keys: u64) -> Result<(), Failure> {
+    let producer = loader(bootstrap_servers, 50)?;
+    for key in 0..keys {
+        let key = key.cast_signed();
+        send(&producer, topic, key, &row(key))?;
+    }
+    Ok(producer.flush(TIMEOUT)?)
+}
+
+/// Reads all that is committed in a topic; answers also how many records are joined, for `join`.
 ///
 /// # Errors
 ///
@@ -196,7 +210,9 @@ pub fn fingerprint(
     bootstrap_servers: &str,
     topic: &str,
     partitions: i32,
-) -> Result<Fingerprint, Failure> {
+    workload: Workload,
+) -> Result<(Fingerprint, u64), Failure> {
+    let mut joined = 0;
     let consumer = reader(bootstrap_servers, topic, partitions, Offset::Beginning)?;
     let mut fingerprint = Fingerprint::default();
     let mut open = partitions;
@@ -204,10 +220,10 @@ pub fn fingerprint(
     while open > 0 {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                fingerprint.add(
-                    message.key().unwrap_or(&[]),
-                    message.payload().unwrap_or(&[]),
-                );
+                let (key, value) = (message.key(), message.payload());
+                let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
+                fingerprint.add(key, shown(workload, value));
+                joined += u64::from(workload == Workload::Join && is_joined(key, value));
                 heard = os::now();
             }
             Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
@@ -216,7 +232,7 @@ pub fn fingerprint(
             None => {}
         }
     }
-    Ok(fingerprint)
+    Ok((fingerprint, joined))
 }
 
 /// A reader of all committed records of a topic, outside any group.

@@ -8,6 +8,10 @@
 //! | `map` | `map_values`: the last byte grows by one |
 //! | `count` | `group_by_key().count()`, a store in memory; every update goes out |
 //! | `repartition` | `select_key` to the key in the value, then `count`: two sub-topologies |
+//! | `join` | `left_join_table` with a table of as many rows as there are keys, in memory: the row's number takes the place of the other key |
+//!
+//! To add one: a variant here with its place in [`Expected`], an arm in `onceflow_worker.rs`,
+//! `handwritten/stages.rs` and `Peer.java`, and its bounds in `compare/targets.rs`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +23,9 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a value.
 pub const VALUE_BYTES: usize = 100;
+
+/// Bytes of a row of the table.
+pub const ROW_BYTES: usize = 8;
 
 /// Where the moment of making stands in a value.
 const MOMENT: std::ops::Range<usize> = 8..16;
@@ -35,15 +42,26 @@ pub enum Workload {
     Count,
     /// Changes the key, then counts by it.
     Repartition,
+    /// Looks up the row of the key.
+    Join,
 }
 
 impl Workload {
-    /// Records processed for one record of input, over all sub-topologies.
+    /// Every workload.
+    pub const ALL: [Workload; 4] = [
+        Workload::Map,
+        Workload::Count,
+        Workload::Repartition,
+        Workload::Join,
+    ];
+
+    /// Records processed for so many of input, over all sub-topologies and inputs.
     #[must_use]
-    pub fn stages(self) -> u64 {
+    pub fn processed(self, records: u64, table_rows: u64) -> u64 {
         match self {
-            Workload::Map | Workload::Count => 1,
-            Workload::Repartition => 2,
+            Workload::Map | Workload::Count => records,
+            Workload::Repartition => 2 * records,
+            Workload::Join => records + table_rows,
         }
     }
 }
@@ -54,6 +72,7 @@ impl fmt::Display for Workload {
             Workload::Map => "map",
             Workload::Count => "count",
             Workload::Repartition => "repartition",
+            Workload::Join => "join",
         })
     }
 }
@@ -68,6 +87,8 @@ pub enum Guarantee {
     ExactlyOnce,
     /// Repeat some of it.
     AtLeastOnce,
+    /// Lose some of it.
+    AtMostOnce,
 }
 
 impl fmt::Display for Guarantee {
@@ -75,6 +96,7 @@ impl fmt::Display for Guarantee {
         f.pad(match self {
             Guarantee::ExactlyOnce => "exactly-once",
             Guarantee::AtLeastOnce => "at-least-once",
+            Guarantee::AtMostOnce => "at-most-once",
         })
     }
 }
@@ -92,6 +114,19 @@ pub fn other_key(value: &[u8]) -> i64 {
     value
         .first_chunk()
         .map_or(0, |bytes| i64::from_be_bytes(*bytes))
+}
+
+/// The row of a key in the table that `join` looks up.
+#[must_use]
+pub fn row(key: i64) -> [u8; ROW_BYTES] {
+    key.wrapping_mul(7).wrapping_add(1).to_be_bytes()
+}
+
+/// What `join` makes of a record and the row of its key; without one, it stays as it is.
+pub fn join_in_place(value: &mut [u8], row: &[u8]) {
+    if let (Some(start), Ok(row)) = (value.first_chunk_mut(), <[u8; ROW_BYTES]>::try_from(row)) {
+        *start = row;
+    }
 }
 
 /// When the record was made.
@@ -167,12 +202,30 @@ impl Fingerprint {
     }
 }
 
+/// The part of an output that is compared. Whether a record met its row, or came before it, is a
+/// matter of which partition was fetched first: what it became is checked by [`is_joined`].
+#[must_use]
+pub fn shown(workload: Workload, value: &[u8]) -> &[u8] {
+    match workload {
+        Workload::Join => value.get(ROW_BYTES..).unwrap_or_default(),
+        Workload::Map | Workload::Count | Workload::Repartition => value,
+    }
+}
+
+/// Whether an output of `join` holds the row of its key.
+#[must_use]
+pub fn is_joined(key: &[u8], value: &[u8]) -> bool {
+    let key = key.first_chunk().copied().map(i64::from_be_bytes);
+    key.is_some_and(|key| value.starts_with(&row(key)))
+}
+
 /// What each workload must make of the records that it is shown.
 #[derive(Debug, Default)]
 pub struct Expected {
     map: Fingerprint,
     count: Counted,
     repartition: Counted,
+    join: Fingerprint,
 }
 
 #[derive(Debug, Default)]
@@ -197,15 +250,17 @@ impl Expected {
         self.map.add(&key.to_be_bytes(), &mapped);
         self.count.add(key);
         self.repartition.add(other_key(value));
+        self.join.add(&key.to_be_bytes(), &value[ROW_BYTES..]);
     }
 
-    /// The right output of a workload.
+    /// The right output of a workload, as [`shown`] shows it.
     #[must_use]
     pub fn output(&self, workload: Workload) -> Fingerprint {
         match workload {
             Workload::Map => self.map,
             Workload::Count => self.count.output,
             Workload::Repartition => self.repartition.output,
+            Workload::Join => self.join,
         }
     }
 }

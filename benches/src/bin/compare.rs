@@ -5,12 +5,19 @@ use std::io::{Write, stderr, stdout};
 
 use clap::Parser;
 use onceflow_benches::Failure;
-use onceflow_benches::compare::contender::{Contender, Place, Task};
+use onceflow_benches::compare::contender::{Broker, Contender, Place, Task};
+use onceflow_benches::compare::curve::Curve;
+use onceflow_benches::compare::embedded::Embedded;
 use onceflow_benches::compare::kafka::{Kafka, class_path};
+use onceflow_benches::compare::latency::Load;
 use onceflow_benches::compare::plan::Plan;
-use onceflow_benches::compare::results::{Machine, Results};
-use onceflow_benches::compare::{idle, latency, plot, rounds, table};
-use onceflow_benches::workload::{Guarantee, Workload};
+use onceflow_benches::compare::results::{Machine, Measured, Results};
+use onceflow_benches::compare::rounds::Ground;
+use onceflow_benches::compare::{curve, curve_plot, idle, latency, plot, rounds, table};
+use onceflow_benches::workload::Workload;
+
+/// Before latency is measured.
+const WARM_UP_SECONDS: u64 = 3;
 
 fn main() -> Result<(), Failure> {
     let plan = Plan::parse();
@@ -28,70 +35,110 @@ fn main() -> Result<(), Failure> {
     say("building the peer and the broker's class path");
     let class_path = class_path()?;
     let kafka = match plan.bootstrap_servers {
-        None => Some(Kafka::start(&class_path)?),
+        None => {
+            say("starting Apache Kafka");
+            Some(Kafka::start(&class_path)?)
+        }
         Some(_) => None,
     };
-    let served = kafka
-        .as_ref()
-        .map(Kafka::bootstrap_servers)
-        .or(plan.bootstrap_servers.as_deref());
-    let place = Place {
-        class_path,
-        bootstrap_servers: served.ok_or("no broker")?.to_owned(),
-        input: "bench-input".to_owned(),
-        output: "bench-output".to_owned(),
-    };
-    let runs = match plan.rounds() {
-        0 => Vec::new(),
-        _ => rounds::run(&plan, &place, kafka.as_ref().map(Kafka::pid), say)?,
-    };
+    let served = kafka.as_ref().map(Kafka::bootstrap_servers);
+    let served = served.or(plan.bootstrap_servers.as_deref());
+    let place = place(&plan, class_path, served.ok_or("no broker")?);
+    let pid = kafka.as_ref().map(Kafka::pid);
+    if plan.curve {
+        return write_curve(&plan, &curve::measure(&plan, &place, pid, machine, say)?);
+    }
     let mut results = Results {
         machine,
         records: plan.records(),
         keys: plan.keys,
         partitions: plan.partitions,
-        commit_interval_ms: plan.commit_interval_ms,
-        runs,
+        runs: throughput(&plan, &place, pid, say)?,
         latencies: Vec::new(),
         idle: Vec::new(),
     };
-    edges(&plan, &place, &mut results, say)?;
+    edges(&plan, (&place, pid), &mut results, say)?;
     write(&plan, &results)
+}
+
+fn place(plan: &Plan, class_path: String, bootstrap_servers: &str) -> Place {
+    Place {
+        class_path,
+        bootstrap_servers: bootstrap_servers.to_owned(),
+        input: "bench-input".to_owned(),
+        output: "bench-output".to_owned(),
+        table: "bench-table".to_owned(),
+        table_rows: plan.keys,
+    }
+}
+
+fn throughput(
+    plan: &Plan,
+    place: &Place,
+    broker: Option<u32>,
+    say: impl Fn(&str),
+) -> Result<Vec<Measured>, Failure> {
+    if plan.rounds() == 0 {
+        return Ok(Vec::new());
+    }
+    say(&format!("loading {} records", plan.records()));
+    let mut grounds = vec![Ground::load(plan, Broker::Kafka, place, broker)?];
+    let embedded = match plan.embedded && plan.workloads.contains(&Workload::Map) {
+        true => Some(Embedded::start()?),
+        false => None,
+    };
+    if let Some(embedded) = &embedded {
+        say("loading them into the embedded broker");
+        let place = Place {
+            bootstrap_servers: embedded.bootstrap_servers().to_owned(),
+            ..place.clone()
+        };
+        let pid = Some(embedded.pid());
+        grounds.push(Ground::load(plan, Broker::Embedded, &place, pid)?);
+    }
+    rounds::run(plan, &grounds, say)
 }
 
 /// Latency and idleness, contender after contender, with one thread.
 fn edges(
     plan: &Plan,
-    place: &Place,
+    (place, broker): (&Place, Option<u32>),
     results: &mut Results,
     say: impl Fn(&str),
 ) -> Result<(), Failure> {
+    let load = Load {
+        rate: plan.latency_rate,
+        warm_up_seconds: WARM_UP_SECONDS,
+        seconds: plan.latency_seconds(),
+        keys: plan.keys,
+        partitions: plan.partitions,
+    };
     if plan.latency_rate > 0 {
         // A broker that has never served small transactions is slow by seconds, for whoever is first.
         say("warming the broker up for small transactions");
-        let first = task(Contender::Handwritten, 10);
-        latency::measure(plan, &first, place)?;
+        let first = Load { seconds: 3, ..load };
+        latency::measure(first, &at_ten(plan, Contender::Handwritten), place, broker)?;
     }
     for &contender in &plan.contenders {
         if contender == Contender::KafkaStreamsDefault && plan.contenders.len() > 1 {
             continue;
         }
-        let usual = task(contender, plan.commit_interval_ms);
+        let usual = plan.task(contender);
         if plan.latency_rate > 0 {
-            for task in [&usual, &task(contender, 10)] {
-                let latency = latency::measure(plan, task, place)?;
-                let (p50, p99) = (latency.p50_ms, latency.p99_ms);
-                let interval = task.commit_interval_ms;
+            for task in [&usual, &at_ten(plan, contender)] {
+                let latency = latency::measure(load, task, place, broker)?;
+                let (p50, p99, interval) = (latency.p50_ms, latency.p99_ms, task.interval_ms());
                 say(&format!(
-                    "latency {contender}, {interval} ms: p50 {p50:.1} ms, p99 {p99:.1} ms"
+                    "latency of {contender}, commit interval {interval} ms: p50 {p50:.1} ms, p99 {p99:.1} ms"
                 ));
                 results.latencies.push(latency);
             }
         }
-        if plan.idle_seconds > 0 {
+        if plan.idle_seconds() > 0 {
             let idle = idle::measure(plan, &usual, place)?;
             say(&format!(
-                "idle {contender}: {} MiB, {:.4} processors",
+                "idle {contender}: started in {:.2} s, {} MiB, {:.4} processors",
+                idle.start_seconds,
                 idle.rss_bytes >> 20,
                 idle.processors
             ));
@@ -101,27 +148,32 @@ fn edges(
     Ok(())
 }
 
-/// `map` is the workload whose output still tells when a record was made.
-fn task(contender: Contender, commit_interval_ms: u64) -> Task {
+/// With an interval of 10 ms: what a contender can do that does not end its batches by itself.
+fn at_ten(plan: &Plan, contender: Contender) -> Task {
     Task {
-        contender,
-        workload: Workload::Map,
-        guarantee: Guarantee::ExactlyOnce,
-        threads: 1,
-        commit_interval_ms,
+        commit_interval_ms: Some(10),
+        ..plan.task(contender)
     }
 }
 
 fn write(plan: &Plan, results: &Results) -> Result<(), Failure> {
-    fs::create_dir_all(&plan.out)?;
     let table = table::markdown(results)?;
-    fs::write(plan.out.join("comparison.md"), &table)?;
-    fs::write(
-        plan.out.join("comparison.json"),
-        serde_json::to_string_pretty(results)?,
-    )?;
-    fs::write(plan.out.join("comparison.svg"), plot::svg(results)?)?;
+    let json = serde_json::to_string_pretty(results)?;
+    files(plan, "comparison", [&table, &json, &plot::svg(results)?])
+}
+
+fn write_curve(plan: &Plan, curve: &Curve) -> Result<(), Failure> {
+    let table = curve::markdown(curve)?;
+    let json = serde_json::to_string_pretty(curve)?;
+    files(plan, "curve", [&table, &json, &curve_plot::svg(curve)?])
+}
+
+fn files(plan: &Plan, name: &str, [table, json, svg]: [&str; 3]) -> Result<(), Failure> {
+    fs::create_dir_all(&plan.out)?;
+    for (ending, text) in [("md", table), ("json", json), ("svg", svg)] {
+        fs::write(plan.out.join(format!("{name}.{ending}")), text)?;
+    }
     writeln!(stdout(), "{table}")?;
-    writeln!(stderr(), "written to {}", plan.out.display())?;
+    writeln!(stderr(), "written to {}/{name}.*", plan.out.display())?;
     Ok(())
 }

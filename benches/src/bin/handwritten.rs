@@ -16,18 +16,18 @@ fn main() -> Result<(), Failure> {
             records,
             options,
         } => {
-            let marks = Arc::new(Marks::new(workload, records));
+            let marks = Arc::new(Marks::new(workload, records, options.table_rows));
             run(workload, &options, &marks)?;
             let report = serde_json::to_string(&marks.report(NAME, &options))?;
             writeln!(stdout(), "{report}")?;
         }
         Command::Idle { workload, options } => {
-            let marks = Arc::new(Marks::new(workload, u64::MAX / 4));
+            let marks = Arc::new(Marks::endless(workload));
             let announced = Arc::clone(&marks);
             std::thread::scope(|scope| {
                 scope.spawn(move || {
                     announced.wait_until_running();
-                    writeln!(stdout(), "running")
+                    announced.answer_lines()
                 });
                 run(workload, &options, &marks)
             })?;

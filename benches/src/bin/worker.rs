@@ -20,15 +20,17 @@ async fn main() -> Result<(), Failure> {
             records,
             options,
         } => {
-            let marks = Arc::new(Marks::new(workload, records));
+            let marks = Arc::new(Marks::new(workload, records, options.table_rows));
             run(workload, &options, Arc::clone(&marks)).await?;
             let report = serde_json::to_string(&marks.report(NAME, &options))?;
             writeln!(stdout(), "{report}")?;
         }
         Command::Idle { workload, options } => {
-            let marks = Arc::new(Marks::new(workload, 0));
+            let marks = Arc::new(Marks::endless(workload));
             let app = start(workload, &options, &marks).await?;
-            writeln!(stdout(), "running")?;
+            std::thread::Builder::new()
+                .name("answers".to_owned())
+                .spawn(move || marks.answer_lines())?;
             app.wait().await?;
         }
     }

@@ -1,9 +1,9 @@
 //! The contenders: programs with one command line.
 
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::kafka::java;
 use crate::Failure;
 use crate::os;
-use crate::report::Run;
+use crate::report::{Counts, Run};
 use crate::workload::{Guarantee, Workload};
 
 /// How long a run may take.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a worker may think about what it has done.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who runs.
 #[derive(
@@ -34,6 +37,19 @@ pub enum Contender {
     KafkaStreamsDefault,
 }
 
+impl Contender {
+    /// Whether it has such a guarantee: Kafka Streams has no weaker one than at least once.
+    #[must_use]
+    pub fn knows(self, guarantee: Guarantee) -> bool {
+        match self {
+            Contender::Onceflow | Contender::Handwritten => true,
+            Contender::KafkaStreamsTuned | Contender::KafkaStreamsDefault => {
+                guarantee != Guarantee::AtMostOnce
+            }
+        }
+    }
+}
+
 impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -45,19 +61,52 @@ impl fmt::Display for Contender {
     }
 }
 
+/// Who serves.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Broker {
+    /// Apache Kafka, or whatever `--bootstrap-servers` names.
+    Kafka,
+    /// `onceflow-broker`.
+    Embedded,
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Broker::Kafka => "kafka",
+            Broker::Embedded => "embedded",
+        })
+    }
+}
+
 /// What a contender is asked to do.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Who.
     pub contender: Contender,
+    /// Who serves.
+    pub broker: Broker,
     /// What is done with each record.
     pub workload: Workload,
     /// What a failure may do to the output.
     pub guarantee: Guarantee,
     /// Threads that process.
     pub threads: usize,
-    /// How long a transaction stays open at most.
-    pub commit_interval_ms: u64,
+    /// How long a transaction stays open at most; none: each contender's default, which is 100 ms.
+    pub commit_interval_ms: Option<u64>,
+    /// Settings by their Kafka names, for onceflow alone.
+    pub settings: Vec<String>,
+}
+
+impl Task {
+    /// The bound of a transaction; 100 ms is the default of all.
+    #[must_use]
+    pub fn interval_ms(&self) -> u64 {
+        self.commit_interval_ms.unwrap_or(100)
+    }
 }
 
 /// Where it is done.
@@ -71,13 +120,18 @@ pub struct Place {
     pub input: String,
     /// The topic to write.
     pub output: String,
+    /// The topic of the table that `join` looks up.
+    pub table: String,
+    /// How many rows it has.
+    pub table_rows: u64,
 }
 
 const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error";
 
 const DEFAULT_JVM: [&str; 2] = ["-XX:-UsePerfData", QUIET];
 
-const TUNED_JVM: [&str; 5] = [
+/// What *tuned* means to the JVM; `Peer.java` has the rest.
+pub const TUNED_JVM: [&str; 5] = [
     "-Xms2g",
     "-Xmx2g",
     "-XX:+UseParallelGC",
@@ -100,14 +154,21 @@ impl Task {
         program.args(["--threads", &self.threads.to_string()]);
         program.args(["--bootstrap-servers", &place.bootstrap_servers]);
         program.args(["--input", &place.input, "--output", &place.output]);
-        program.args(["--commit-interval-ms", &self.commit_interval_ms.to_string()]);
+        program.args(["--table", &place.table]);
+        program.args(["--table-rows", &place.table_rows.to_string()]);
+        if let Some(interval) = self.commit_interval_ms {
+            program.args(["--commit-interval-ms", &interval.to_string()]);
+        }
         match self.contender {
             Contender::KafkaStreamsTuned => program.args(["--profile", "tuned"]),
             Contender::KafkaStreamsDefault => program.args(["--profile", "default"]),
-            Contender::Onceflow | Contender::Handwritten => &mut program,
+            Contender::Onceflow => {
+                program.args(self.settings.iter().flat_map(|setting| ["--set", setting]))
+            }
+            Contender::Handwritten => &mut program,
         };
         // What it complains of is said on our own standard error.
-        program.stdin(Stdio::null()).stdout(Stdio::piped());
+        program.stdin(Stdio::piped()).stdout(Stdio::piped());
         Ok(program)
     }
 
@@ -145,6 +206,7 @@ impl Task {
 #[derive(Debug)]
 pub struct Worker {
     process: Child,
+    questions: Option<ChildStdin>,
     lines: std::sync::mpsc::Receiver<String>,
 }
 
@@ -170,13 +232,29 @@ impl Worker {
                     }
                 }
             })?;
-        Ok(Worker { process, lines })
+        let questions = process.stdin.take();
+        Ok(Worker {
+            process,
+            questions,
+            lines,
+        })
     }
 
     /// The next line that it prints.
     fn line(&mut self, timeout: Duration) -> Result<String, Failure> {
         let line = self.lines.recv_timeout(timeout);
         line.map_err(|_closed| "a worker ended or hung before it reported".into())
+    }
+
+    /// What it has done so far. Kafka Streams does not tell.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub fn counts(&mut self) -> Result<Counts, Failure> {
+        let questions = self.questions.as_mut().ok_or("the input is piped")?;
+        writeln!(questions, "counts")?;
+        Ok(serde_json::from_str(&self.line(ANSWER_TIMEOUT)?)?)
     }
 
     /// Its process.
@@ -187,13 +265,11 @@ impl Worker {
 }
 
 /// The workers stand beside this program.
-fn sibling(name: &str) -> Result<PathBuf, Failure> {
+pub(super) fn sibling(name: &str) -> Result<PathBuf, Failure> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
         let path = path.display();
-        return Err(
-            format!("{path} is missing: cargo build --release -p onceflow-benches --bins").into(),
-        );
+        return Err(format!("{path} is missing: cargo build --release --workspace --bins").into());
     }
     Ok(path)
 }

@@ -31,7 +31,7 @@ pub fn measure(plan: &Plan, task: &Task, place: &Place) -> Result<Idle, Failure>
     os::sleep(SETTLE);
     let usage = || os::usage(worker.pid()).ok_or("the process ended");
     let (before, began) = (usage()?, os::now());
-    os::sleep(Duration::from_secs(plan.idle_seconds));
+    os::sleep(Duration::from_secs(plan.idle_seconds()));
     let (after, ended) = (usage()?, os::now());
     Ok(Idle {
         who: task.contender,

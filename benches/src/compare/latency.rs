@@ -7,25 +7,55 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer;
 use rdkafka::{Message, Offset};
 
-use super::contender::{Place, Task};
-use super::plan::Plan;
+use super::contender::{Contender, Place, Task, Worker};
 use super::results::Latency;
 use crate::topics::{Admin, loader, reader, send};
 use crate::workload::{Records, moment};
 use crate::{Failure, os};
 
-/// Records of the first seconds are not counted: programs warm up.
-const WARM_UP: Duration = Duration::from_secs(3);
-
 /// How long after the last record its output may appear.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Measures one contender under `map`.
+/// How long after the end a backlog is read: a rate that is too high leaves one.
+const BACKLOG: Duration = Duration::from_secs(8);
+
+/// How long it takes to send what is queued when the time is over.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Records a second.
+    pub rate: u64,
+    /// Seconds that are not counted: programs warm up.
+    pub warm_up_seconds: u64,
+    /// Seconds that are.
+    pub seconds: u64,
+    /// Keys they are spread over.
+    pub keys: u64,
+    /// Partitions of both topics.
+    pub partitions: i32,
+}
+
+/// The moments of a measurement.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    begin: Duration,
+    warm: Duration,
+    end: Duration,
+}
+
+/// Measures one contender under `map`; `broker` is the process that serves, if it is ours.
 ///
 /// # Errors
 ///
 /// When it fails.
-pub fn measure(plan: &Plan, task: &Task, place: &Place) -> Result<Latency, Failure> {
+pub fn measure(
+    load: Load,
+    task: &Task,
+    place: &Place,
+    broker: Option<u32>,
+) -> Result<Latency, Failure> {
     let admin = Admin::new(&place.bootstrap_servers)?;
     admin.remove_all_but(&[])?;
     let number = os::now().as_millis();
@@ -34,49 +64,102 @@ pub fn measure(plan: &Plan, task: &Task, place: &Place) -> Result<Latency, Failu
         output: format!("latency-out-{number}"),
         ..place.clone()
     };
-    admin.create(&place.input, plan.partitions, &[])?;
-    admin.create(&place.output, plan.partitions, &[])?;
-    let (worker, _) = task.idle(&place)?;
+    admin.create(&place.input, load.partitions, &[])?;
+    admin.create(&place.output, load.partitions, &[])?;
+    let (mut worker, _) = task.idle(&place)?;
     let begin = os::now();
-    let end = begin + WARM_UP + Duration::from_secs(plan.latency_seconds());
+    let warm = begin + Duration::from_secs(load.warm_up_seconds);
+    let span = Span {
+        begin,
+        warm,
+        end: warm + Duration::from_secs(load.seconds),
+    };
     let sent = AtomicBool::new(false);
-    let cpu = || os::usage(worker.pid()).map_or(Duration::ZERO, |usage| usage.cpu);
-    let before = cpu();
-    let mut millis = std::thread::scope(|scope| {
+    let (received, used) = std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            let outcome = pace(plan, &place, begin, end);
+            let outcome = pace(load, &place, span);
             sent.store(true, Ordering::Release);
             outcome
         });
-        let received = receive(plan, &place, begin + WARM_UP, &sent);
+        let usage = scope.spawn(|| usage_of(task, &mut worker, broker, span));
+        let received = receive(load, &place, span, &sent);
         sender.join().map_err(|_panic| "the sender panicked")??;
-        received
+        let used = usage.join().map_err(|_panic| "the observer panicked")??;
+        Ok::<_, Failure>((received?, used))
     })?;
-    let span = os::now() - begin;
-    let processors = (cpu() - before).as_secs_f64() / span.as_secs_f64();
+    let Received { mut millis, served } = received;
     millis.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let served_per_second = served as f64 / load.seconds as f64;
     Ok(Latency {
         who: task.contender,
         workload: task.workload,
         guarantee: task.guarantee,
-        commit_interval_ms: task.commit_interval_ms,
-        records_per_second: plan.latency_rate,
+        commit_interval_ms: task.interval_ms(),
+        settings: task.settings.clone(),
+        records_per_second: load.rate,
+        served_per_second,
         records: millis.len() as u64,
         p50_ms: quantile(&millis, 500),
         p99_ms: quantile(&millis, 990),
         p999_ms: quantile(&millis, 999),
-        processors,
+        processors: used.processors,
+        broker_processors: used.broker_processors,
+        commits_per_second: used.commits_per_second,
+    })
+}
+
+/// What was used while it was measured.
+#[derive(Debug)]
+struct Used {
+    processors: f64,
+    broker_processors: Option<f64>,
+    commits_per_second: Option<f64>,
+}
+
+fn usage_of(
+    task: &Task,
+    worker: &mut Worker,
+    broker: Option<u32>,
+    span: Span,
+) -> Result<Used, Failure> {
+    let pid = worker.pid();
+    let mut look = || -> Result<_, Failure> {
+        let own = os::usage(pid).ok_or("the worker ended")?.cpu;
+        let brokers = broker.and_then(os::usage).map(|usage| usage.cpu);
+        let tells = matches!(task.contender, Contender::Onceflow | Contender::Handwritten);
+        let commits = if tells {
+            Some(worker.counts()?.commits)
+        } else {
+            None
+        };
+        Ok((os::now(), own, brokers, commits))
+    };
+    os::sleep(span.warm.saturating_sub(os::now()));
+    let before = look()?;
+    os::sleep(span.end.saturating_sub(os::now()));
+    let after = look()?;
+    let seconds = (after.0 - before.0).as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let commits = |(after, before): (u64, u64)| (after - before) as f64 / seconds;
+    Ok(Used {
+        processors: (after.1 - before.1).as_secs_f64() / seconds,
+        broker_processors: after
+            .2
+            .zip(before.2)
+            .map(|(after, before)| (after - before).as_secs_f64() / seconds),
+        commits_per_second: after.3.zip(before.3).map(commits),
     })
 }
 
 /// Sends what is due, once a millisecond; a record's moment is when it was due.
-fn pace(plan: &Plan, place: &Place, begin: Duration, end: Duration) -> Result<(), Failure> {
+fn pace(load: Load, place: &Place, span: Span) -> Result<(), Failure> {
     let producer = loader(&place.bootstrap_servers, 0)?;
-    let mut source = Records::new(plan.keys);
-    let gap = Duration::from_nanos(1_000_000_000 / plan.latency_rate);
-    let mut due = begin;
-    while due < end {
-        while due <= os::now() {
+    let mut source = Records::new(load.keys);
+    let gap = Duration::from_nanos(1_000_000_000 / load.rate);
+    let mut due = span.begin;
+    while due < span.end && os::now() < span.end + PATIENCE {
+        while due < span.end && due <= os::now() {
             let (key, value) = source.next(due);
             send(&producer, &place.input, key, value)?;
             due += gap;
@@ -84,22 +167,22 @@ fn pace(plan: &Plan, place: &Place, begin: Duration, end: Duration) -> Result<()
         producer.poll(Duration::ZERO);
         os::sleep(Duration::from_millis(1));
     }
-    Ok(producer.flush(PATIENCE)?)
+    Ok(producer.flush(FLUSH_TIMEOUT)?)
 }
 
-fn receive(
-    plan: &Plan,
-    place: &Place,
-    from: Duration,
-    sent: &AtomicBool,
-) -> Result<Vec<f64>, Failure> {
-    let consumer = reader(
-        &place.bootstrap_servers,
-        &place.output,
-        plan.partitions,
-        Offset::Beginning,
-    )?;
-    let mut millis = Vec::new();
+/// What came out.
+#[derive(Debug, Default)]
+struct Received {
+    /// The latency of each record that was made once warm.
+    millis: Vec<f64>,
+    /// Records that came out between warm and the end.
+    served: u64,
+}
+
+fn receive(load: Load, place: &Place, span: Span, sent: &AtomicBool) -> Result<Received, Failure> {
+    let (servers, topic) = (&place.bootstrap_servers, &place.output);
+    let consumer = reader(servers, topic, load.partitions, Offset::Beginning)?;
+    let mut received = Received::default();
     let mut heard = os::now();
     while !sent.load(Ordering::Acquire) || os::now() < heard + PATIENCE {
         match consumer.poll(Duration::from_millis(10)) {
@@ -109,15 +192,19 @@ fn receive(
                     .payload()
                     .and_then(moment)
                     .ok_or("a record without its moment")?;
-                if made >= from {
-                    millis.push((heard - made).as_secs_f64() * 1e3);
+                if made >= span.warm {
+                    received.millis.push((heard - made).as_secs_f64() * 1e3);
+                }
+                received.served += u64::from((span.warm..span.end).contains(&heard));
+                if heard > span.end + BACKLOG {
+                    break;
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) | None => {}
             Some(Err(error)) => return Err(error.into()),
         }
     }
-    Ok(millis)
+    Ok(received)
 }
 
 fn quantile(sorted: &[f64], per_mille: usize) -> f64 {

@@ -1,8 +1,10 @@
 //! All figures of a comparison, as they are written to JSON.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::contender::Contender;
+use super::contender::{Broker, Contender};
 use crate::report::Run;
 use crate::workload::{Guarantee, Workload};
 
@@ -17,8 +19,6 @@ pub struct Results {
     pub keys: u64,
     /// Partitions of each topic.
     pub partitions: i32,
-    /// How long a transaction stays open at most.
-    pub commit_interval_ms: u64,
     /// Every run, in the order they ran.
     pub runs: Vec<Measured>,
     /// End to end.
@@ -49,6 +49,8 @@ pub struct Machine {
 pub struct Measured {
     /// Who ran.
     pub who: Contender,
+    /// Who served.
+    pub broker: Broker,
     /// From zero.
     pub round: usize,
     /// What it reported.
@@ -59,6 +61,8 @@ pub struct Measured {
     pub broker_cpu_seconds: Option<f64>,
     /// Whether its output was compared with the input, and right.
     pub verified: bool,
+    /// Of `join`, when it was compared: records that were processed before the row of their key.
+    pub unmatched: u64,
 }
 
 /// From the production of a record to its sight in the committed output.
@@ -72,8 +76,12 @@ pub struct Latency {
     pub guarantee: Guarantee,
     /// The bound of a transaction.
     pub commit_interval_ms: u64,
+    /// The rest of what was set, for onceflow.
+    pub settings: Vec<String>,
     /// The fixed rate.
     pub records_per_second: u64,
+    /// What came out in a second, once warm.
+    pub served_per_second: f64,
     /// Records that were measured.
     pub records: u64,
     /// In milliseconds.
@@ -84,6 +92,19 @@ pub struct Latency {
     pub p999_ms: f64,
     /// CPU time of the process for each second: processors.
     pub processors: f64,
+    /// CPU time of the broker for each second, if it is ours.
+    pub broker_processors: Option<f64>,
+    /// Transactions a second, where the contender tells.
+    pub commits_per_second: Option<f64>,
+}
+
+impl Latency {
+    /// CPU time of the broker for one transaction, whatever else it serves meanwhile, in
+    /// milliseconds.
+    #[must_use]
+    pub fn broker_ms_per_commit(&self) -> Option<f64> {
+        Some(self.broker_processors? / self.commits_per_second? * 1e3)
+    }
 }
 
 /// A process with nothing to do.
@@ -97,6 +118,19 @@ pub struct Idle {
     pub rss_bytes: u64,
     /// CPU time for each second: processors.
     pub processors: f64,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cpu, gib) = (&self.cpu, self.memory_bytes >> 30);
+        let (kernel, load) = (&self.kernel, &self.load_average);
+        let versions = self.versions.join(", ");
+        write!(
+            f,
+            "{} processors ({cpu}), {gib} GiB, Linux {kernel}; {versions}. Load before: {load}.",
+            self.processors
+        )
+    }
 }
 
 impl Machine {

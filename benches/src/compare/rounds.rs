@@ -1,11 +1,106 @@
 //! Throughput: rounds of runs, contender after contender.
 
-use super::contender::{Contender, Place, Task};
+use super::contender::{Broker, Contender, Place, Task};
 use super::plan::Plan;
 use super::results::Measured;
-use crate::topics::{Admin, fingerprint, load};
-use crate::workload::Expected;
+use crate::topics::{Admin, fingerprint, load, load_table};
+use crate::workload::{Expected, Workload};
 use crate::{Failure, os};
+
+/// A broker with its input.
+pub struct Ground {
+    broker: Broker,
+    place: Place,
+    /// Its process, if it is ours.
+    pid: Option<u32>,
+    admin: Admin,
+    expected: Expected,
+}
+
+impl std::fmt::Debug for Ground {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ground({})", self.place.bootstrap_servers)
+    }
+}
+
+impl Ground {
+    /// Loads the input and the table.
+    ///
+    /// # Errors
+    ///
+    /// When the broker does not take them.
+    pub fn load(
+        plan: &Plan,
+        broker: Broker,
+        place: &Place,
+        pid: Option<u32>,
+    ) -> Result<Self, Failure> {
+        let admin = Admin::new(&place.bootstrap_servers)?;
+        let servers = &place.bootstrap_servers;
+        if plan.workloads.contains(&Workload::Join) {
+            // First, so that its rows are older than the records that look them up.
+            admin.create(&place.table, plan.partitions, &[])?;
+            load_table(servers, &place.table, plan.keys)?;
+        }
+        admin.create(&place.input, plan.partitions, &[])?;
+        let expected = load(servers, &place.input, plan.records(), plan.keys)?;
+        Ok(Ground {
+            broker,
+            place: place.clone(),
+            pid,
+            admin,
+            expected,
+        })
+    }
+
+    /// A new output topic; whatever the last run wrote is removed.
+    fn arena(&self, plan: &Plan, number: usize) -> Result<Place, Failure> {
+        let (input, table) = (&self.place.input, &self.place.table);
+        self.admin.remove_all_but(&[input, table])?;
+        let output = format!("{}-{number}", self.place.output);
+        self.admin.create(&output, plan.partitions, &[])?;
+        Ok(Place {
+            output,
+            ..self.place.clone()
+        })
+    }
+
+    fn measure(&self, plan: &Plan, task: &Task, place: &Place) -> Result<Measured, Failure> {
+        let broker_cpu = || Some(os::usage(self.pid?)?.cpu.as_secs_f64());
+        let (own, brokers) = (os::children_cpu(), broker_cpu());
+        let run = task.run(place, plan.records())?;
+        Ok(Measured {
+            who: task.contender,
+            broker: self.broker,
+            round: 0,
+            run,
+            process_cpu_seconds: (os::children_cpu() - own).as_secs_f64(),
+            broker_cpu_seconds: broker_cpu()
+                .zip(brokers)
+                .map(|(after, before)| after - before),
+            verified: false,
+            unmatched: 0,
+        })
+    }
+
+    /// Compares an output with the input; answers how many records of `join` came before their row.
+    fn verify(&self, plan: &Plan, task: &Task, place: &Place) -> Result<u64, Failure> {
+        let (servers, workload) = (&place.bootstrap_servers, task.workload);
+        let wanted = self.expected.output(workload);
+        let (found, joined) = fingerprint(servers, &place.output, plan.partitions, workload)?;
+        if found != wanted {
+            let (who, found, wanted) = (task.contender, found.records, wanted.records);
+            return Err(format!(
+                "the output of {who}, {workload} is wrong: {found} records, {wanted} expected"
+            )
+            .into());
+        }
+        Ok(match workload {
+            Workload::Join => wanted.records - joined,
+            Workload::Map | Workload::Count | Workload::Repartition => 0,
+        })
+    }
+}
 
 /// Runs all rounds; `say` is told what was measured.
 ///
@@ -14,102 +109,51 @@ use crate::{Failure, os};
 /// When a contender fails, or its output is wrong.
 pub fn run(
     plan: &Plan,
-    place: &Place,
-    broker: Option<u32>,
+    grounds: &[Ground],
     mut say: impl FnMut(&str),
 ) -> Result<Vec<Measured>, Failure> {
-    let admin = Admin::new(&place.bootstrap_servers)?;
-    admin.create(&place.input, plan.partitions, &[])?;
-    say(&format!("loading {} records", plan.records()));
-    let expected = load(
-        &place.bootstrap_servers,
-        &place.input,
-        plan.records(),
-        plan.keys,
-    )?;
     let rounds: Vec<Vec<Task>> = (0..plan.rounds()).map(|round| plan.round(round)).collect();
     let all: usize = rounds.iter().map(Vec::len).sum();
-    if let Some(task) = rounds.first().and_then(|tasks| tasks.first()) {
-        say("warming the broker up");
-        let task = Task {
-            contender: Contender::Handwritten,
-            ..task.clone()
-        };
-        measure(plan, &task, &arena(plan, place, &admin, 0)?, None)?;
+    say("warming the brokers up");
+    for ground in grounds {
+        let task = plan.task(Contender::Handwritten);
+        ground.measure(plan, &task, &ground.arena(plan, 0)?)?;
     }
     let mut measured = Vec::new();
     for (round, tasks) in rounds.into_iter().enumerate() {
         for task in tasks {
             let number = measured.len() + 1;
-            let place = arena(plan, place, &admin, number)?;
-            let mut result = measure(plan, &task, &place, broker)?;
+            let ground = grounds.iter().find(|ground| ground.broker == task.broker);
+            let ground = ground.ok_or("no such broker was started")?;
+            let place = ground.arena(plan, number)?;
+            let mut result = ground.measure(plan, &task, &place)?;
             result.round = round;
             if round == 0 {
-                verify(plan, &task, &place, &expected)?;
+                result.unmatched = ground.verify(plan, &task, &place)?;
                 result.verified = true;
             }
             say(&line(&result, number, all));
             measured.push(result);
         }
     }
-    admin.remove_all_but(&[])?;
-    Ok(measured)
-}
-
-/// A new output topic; whatever the last run wrote is removed.
-fn arena(plan: &Plan, place: &Place, admin: &Admin, number: usize) -> Result<Place, Failure> {
-    admin.remove_all_but(&[&place.input])?;
-    let output = format!("{}-{number}", place.output);
-    admin.create(&output, plan.partitions, &[])?;
-    Ok(Place {
-        output,
-        ..place.clone()
-    })
-}
-
-fn measure(
-    plan: &Plan,
-    task: &Task,
-    place: &Place,
-    broker: Option<u32>,
-) -> Result<Measured, Failure> {
-    let broker_cpu = || {
-        broker
-            .and_then(os::usage)
-            .map(|usage| usage.cpu.as_secs_f64())
-    };
-    let (own, brokers) = (os::children_cpu(), broker_cpu());
-    let run = task.run(place, plan.records())?;
-    Ok(Measured {
-        who: task.contender,
-        round: 0,
-        run,
-        process_cpu_seconds: (os::children_cpu() - own).as_secs_f64(),
-        broker_cpu_seconds: broker_cpu()
-            .zip(brokers)
-            .map(|(after, before)| after - before),
-        verified: false,
-    })
-}
-
-fn verify(plan: &Plan, task: &Task, place: &Place, expected: &Expected) -> Result<(), Failure> {
-    let wanted = expected.output(task.workload);
-    let found = fingerprint(&place.bootstrap_servers, &place.output, plan.partitions)?;
-    if found == wanted {
-        return Ok(());
+    for ground in grounds {
+        ground.admin.remove_all_but(&[])?;
     }
-    let (who, workload) = (task.contender, task.workload);
-    let (found, wanted) = (found.records, wanted.records);
-    Err(
-        format!("the output of {who}, {workload} is wrong: {found} records, {wanted} expected")
-            .into(),
-    )
+    Ok(measured)
 }
 
 fn line(result: &Measured, number: usize, all: usize) -> String {
     let run = &result.run;
+    let place = match result.broker {
+        Broker::Kafka => "",
+        Broker::Embedded => ", embedded broker",
+    };
+    let unmatched = match result.unmatched {
+        0 => String::new(),
+        count => format!(", {count} before their row"),
+    };
     format!(
-        "[{number}/{all}] {} {} threads={} {}: {:.0} k records/s (second half {:.0} k), {:.2} CPU s/M, {} MiB",
+        "[{number}/{all}] {}, {}, threads {}{place}: {}: {:.0} k records/s (second half {:.0} k), {:.2} CPU s/M, {} MiB{unmatched}",
         run.workload,
         run.guarantee,
         run.threads,

@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-use super::native::{Queue, QueueSlot, Taken};
+use super::native::{Chunk, Queue, QueueSlot};
 use crate::Failure;
 use crate::cli::Options;
 use crate::topics::Admin;
@@ -43,7 +43,7 @@ pub(super) fn topics(
         output: options.output.clone(),
         partitions: usize::try_from(partitions)?,
     };
-    if workload != Workload::Map {
+    if matches!(workload, Workload::Count | Workload::Repartition) {
         admin.create(
             &topics.changelog,
             partitions,
@@ -54,6 +54,9 @@ pub(super) fn topics(
         let between = format!("{application_id}-counts-repartition");
         admin.create(&between, partitions, &[])?;
         topics.read.push(between);
+    }
+    if workload == Workload::Join {
+        topics.read.push(options.table.clone());
     }
     Ok(topics)
 }
@@ -148,11 +151,8 @@ impl Reader {
         self.queue.wait(timeout)
     }
 
-    pub(super) fn take(
-        &self,
-        each: impl FnMut(Taken<'_>) -> Result<(), Failure>,
-    ) -> Result<usize, Failure> {
-        self.queue.take(each)
+    pub(super) fn take(&self) -> Result<Chunk<'_>, Failure> {
+        self.queue.take()
     }
 }
 
@@ -193,6 +193,8 @@ impl Committer {
         match options.guarantee {
             Guarantee::ExactlyOnce => config.set("transactional.id", member),
             Guarantee::AtLeastOnce => config.set("enable.idempotence", "true"),
+            // Whoever may lose a record need not wait for its acknowledgement.
+            Guarantee::AtMostOnce => config.set("acks", "0"),
         };
         let producer: BaseProducer<Undelivered> =
             config.create_with_context(Undelivered::default())?;
@@ -207,6 +209,11 @@ impl Committer {
 
     pub(super) fn poll(&self) {
         self.producer.poll(Duration::ZERO);
+    }
+
+    /// Sends what nobody waited for.
+    pub(super) fn close(&self) -> Result<(), Failure> {
+        Ok(self.producer.flush(TIMEOUT)?)
     }
 
     pub(super) fn check_delivered(&self) -> Result<(), Failure> {

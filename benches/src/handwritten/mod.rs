@@ -23,7 +23,7 @@ use crate::Failure;
 use crate::cli::Options;
 use crate::marks::Marks;
 use crate::os;
-use crate::workload::Workload;
+use crate::workload::{Guarantee, Workload};
 
 pub use unsent::Unsent;
 
@@ -34,11 +34,17 @@ use transaction::Open;
 /// The contender's name.
 pub const NAME: &str = "handwritten";
 
+/// How long a transaction stays open, if nobody says.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How long an empty queue is waited on.
 const WAIT: Duration = Duration::from_millis(5);
 
 /// As above while no transaction is open.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+
+/// Chunks of a thousand records that one commit covers, when it comes first: what is prefetched.
+const CHUNKS_MAX: usize = 50;
 
 /// Processes records on so many threads until all that `marks` expects are committed.
 ///
@@ -73,7 +79,7 @@ fn work(
     options: &Options,
     marks: &Marks,
 ) -> Result<(), Failure> {
-    let interval = options.commit_interval();
+    let interval = options.commit_interval().unwrap_or(COMMIT_INTERVAL);
     while !marks.is_done() {
         reader.serve_events()?;
         if !reader.is_settled() {
@@ -85,19 +91,63 @@ fn work(
             continue;
         }
         marks.processing();
-        let mut open = Open::begin(&committer, reader.topics())?;
-        let deadline = os::now() + interval;
-        while os::now() < deadline {
-            let taken = reader.take(|record| {
-                open.consumed(&record);
-                stages.process(&record)
-            })?;
-            committer.poll();
-            if taken == 0 {
-                reader.wait(WAIT);
-            }
-        }
-        marks.committed(open.commit(&reader, &committer)?);
+        let committed = match options.guarantee {
+            Guarantee::AtMostOnce => commit_first(&reader, &committer, &mut stages)?,
+            _ => commit_last(&reader, &committer, &mut stages, interval)?,
+        };
+        marks.committed(committed);
     }
-    Ok(())
+    committer.close()
+}
+
+/// Processes for an interval, then commits; answers how many records.
+fn commit_last(
+    reader: &Reader,
+    committer: &Committer,
+    stages: &mut Stages,
+    interval: Duration,
+) -> Result<u64, Failure> {
+    let mut open = Open::begin(committer, reader.topics())?;
+    let deadline = os::now() + interval;
+    while os::now() < deadline {
+        let chunk = reader.take()?;
+        for record in chunk.records() {
+            let record = record?;
+            open.consumed(&record);
+            stages.process(&record)?;
+        }
+        committer.poll();
+        if chunk.len() == 0 {
+            reader.wait(WAIT);
+        }
+    }
+    open.commit(reader, committer)
+}
+
+/// Commits what is there, at most [`CHUNKS_MAX`] chunks, then processes it; answers how many records.
+fn commit_first(
+    reader: &Reader,
+    committer: &Committer,
+    stages: &mut Stages,
+) -> Result<u64, Failure> {
+    let mut open = Open::begin(committer, reader.topics())?;
+    let mut chunks = Vec::with_capacity(CHUNKS_MAX);
+    while chunks.len() < CHUNKS_MAX {
+        let chunk = reader.take()?;
+        if chunk.len() == 0 {
+            break;
+        }
+        for record in chunk.records() {
+            open.consumed(&record?);
+        }
+        chunks.push(chunk);
+    }
+    let records = open.commit(reader, committer)?;
+    for chunk in chunks {
+        for record in chunk.records() {
+            stages.process(&record?)?;
+        }
+        committer.poll();
+    }
+    Ok(records)
 }

@@ -4,13 +4,14 @@
 //! # Invariants
 //!
 //! - A queue and a topic are destroyed before their client: whoever holds them lists them first.
-//! - Messages are destroyed after their closure has returned, on errors too.
+//! - Messages live as long as their chunk, which lives no longer than its queue.
 #![expect(
     unsafe_code,
     reason = "rdkafka does not wrap these calls; a tuned loop cannot do without them"
 )]
 
 use std::ffi::{CString, c_char, c_void};
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
@@ -28,7 +29,7 @@ const MESSAGES_MAX: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Queue(NonNull<sys::rd_kafka_queue_t>);
 
-/// A record that lives as long as the closure that it is given to.
+/// A record that lives as long as its chunk.
 #[derive(Debug)]
 pub(super) struct Taken<'m> {
     /// Compares equal for the same topic of the same client.
@@ -99,28 +100,50 @@ impl Queue {
         }
     }
 
-    /// Takes what is there, at most a thousand, without waiting; answers how many.
-    pub(super) fn take(
-        &self,
-        mut each: impl FnMut(Taken<'_>) -> Result<(), Failure>,
-    ) -> Result<usize, Failure> {
+    /// Takes what is there, at most a thousand, without waiting.
+    pub(super) fn take(&self) -> Result<Chunk<'_>, Failure> {
         let mut room = [ptr::null_mut(); MESSAGES_MAX];
         // SAFETY: a live queue, room for as many as said.
         let count = unsafe {
             sys::rd_kafka_consume_batch_queue(self.0.as_ptr(), 0, room.as_mut_ptr(), room.len())
         };
-        let messages = &room[..usize::try_from(count)?];
-        let mut outcome = Ok(());
-        for &message in messages {
-            // SAFETY: ours until destroyed, once, after the closure has seen it.
-            unsafe {
-                if outcome.is_ok() {
-                    outcome = read(message).and_then(&mut each);
-                }
-                sys::rd_kafka_message_destroy(message);
-            }
+        let count = usize::try_from(count)?;
+        Ok(Chunk {
+            room,
+            count,
+            _queue: PhantomData,
+        })
+    }
+}
+
+/// Records that were taken. Dropping it frees them.
+#[derive(Debug)]
+pub(super) struct Chunk<'q> {
+    room: [*mut sys::rd_kafka_message_t; MESSAGES_MAX],
+    count: usize,
+    _queue: PhantomData<&'q Queue>,
+}
+
+impl Chunk<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The records, or why one cannot be read.
+    pub(super) fn records(&self) -> impl Iterator<Item = Result<Taken<'_>, Failure>> {
+        // SAFETY: ours until destroyed, when nobody borrows the chunk any more.
+        self.room[..self.count]
+            .iter()
+            .map(|message| unsafe { read(*message) })
+    }
+}
+
+impl Drop for Chunk<'_> {
+    fn drop(&mut self) {
+        for &message in &self.room[..self.count] {
+            // SAFETY: ours, and destroyed once.
+            unsafe { sys::rd_kafka_message_destroy(message) };
         }
-        outcome.map(|()| messages.len())
     }
 }
 

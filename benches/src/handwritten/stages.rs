@@ -7,7 +7,7 @@ use rdkafka::producer::Producer;
 use super::clients::{Committer, Topics};
 use super::native::{Taken, Topic};
 use crate::Failure;
-use crate::workload::{Workload, map_in_place, other_key};
+use crate::workload::{Workload, join_in_place, map_in_place, other_key};
 
 /// The workload on one thread.
 pub(super) struct Stages {
@@ -19,6 +19,7 @@ pub(super) struct Stages {
     changelog: Topic,
     output: Topic,
     counts: HashMap<i64, i64>,
+    rows: HashMap<i64, Vec<u8>>,
     value: Vec<u8>,
 }
 
@@ -33,8 +34,8 @@ impl Stages {
         let between = topics
             .read
             .get(1)
-            .map(|name| Topic::new(client, name))
-            .transpose()?;
+            .filter(|_| workload == Workload::Repartition);
+        let between = between.map(|name| Topic::new(client, name)).transpose()?;
         Ok(Stages {
             workload,
             input: None,
@@ -43,6 +44,7 @@ impl Stages {
             changelog: Topic::new(client, &topics.changelog)?,
             output: Topic::new(client, &topics.output)?,
             counts: HashMap::new(),
+            rows: HashMap::new(),
             value: Vec::new(),
         })
     }
@@ -64,7 +66,25 @@ impl Stages {
                     self.count(record)
                 }
             }
+            Workload::Join => {
+                if self.is_input(record) {
+                    self.join(record)
+                } else {
+                    self.rows.insert(key_of(record), record.value.to_vec());
+                    Ok(())
+                }
+            }
         }
+    }
+
+    fn join(&mut self, record: &Taken<'_>) -> Result<(), Failure> {
+        self.value.clear();
+        self.value.extend_from_slice(record.value);
+        if let Some(row) = self.rows.get(&key_of(record)) {
+            join_in_place(&mut self.value, row);
+        }
+        self.output
+            .produce(None, record.key, &self.value, record.timestamp)
     }
 
     fn rekey(&self, record: &Taken<'_>) -> Result<(), Failure> {
@@ -77,7 +97,7 @@ impl Stages {
     }
 
     fn count(&mut self, record: &Taken<'_>) -> Result<(), Failure> {
-        let count = self.counts.entry(other_key(record.key)).or_default();
+        let count = self.counts.entry(key_of(record)).or_default();
         *count += 1;
         let bytes = count.to_be_bytes();
         self.changelog
@@ -92,4 +112,11 @@ impl Stages {
         }
         self.input == Some(record.topic)
     }
+}
+
+fn key_of(record: &Taken<'_>) -> i64 {
+    record
+        .key
+        .first_chunk()
+        .map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }

@@ -68,6 +68,10 @@ impl<'t> Open<'t> {
                 .ok_or("not a member of the group")?;
             producer.send_offsets_to_transaction(&offsets, &group, TIMEOUT)?;
         }
+        if committer.guarantee == Guarantee::AtMostOnce {
+            reader.consumer().commit(&offsets, CommitMode::Sync)?;
+            return Ok(self.records);
+        }
         let deadline = os::now() + TIMEOUT;
         while !flush(producer.client().native_ptr(), FLUSH_SLICE) {
             committer.poll();

@@ -20,6 +20,7 @@ final class Marks {
         }
     }
 
+    private final long records;
     private final long expected;
     private final CountDownLatch done = new CountDownLatch(1);
     private final ThreadLocal<long[]> processed = ThreadLocal.withInitial(() -> new long[1]);
@@ -29,7 +30,9 @@ final class Marks {
     private Mark half;
     private Mark last;
 
-    Marks(long expected) {
+    /** Of so many records of input, which are so many to process over all stages and inputs. */
+    Marks(long records, long expected) {
+        this.records = records;
         this.expected = expected;
     }
 
@@ -80,7 +83,7 @@ final class Marks {
             "{\"contender\":\"%s\",\"workload\":\"%s\",\"guarantee\":\"%s\",\"threads\":%d,\"records\":%d,"
                 + "\"commits\":%d,\"start_seconds\":%.4f,\"seconds\":%.4f,\"cpu_seconds\":%.4f,\"warm_share\":%.6f,"
                 + "\"warm_seconds\":%.4f,\"warm_cpu_seconds\":%.4f,\"peak_rss_bytes\":%d}",
-            contender, workload, guarantee, threads, expected, commits, startSeconds, seconds,
+            contender, workload, guarantee, threads, records, commits, startSeconds, seconds,
             (last.cpuNanos - first.cpuNanos) / 1e9, (double) (last.records - half.records) / expected, warmSeconds,
             (last.cpuNanos - half.cpuNanos) / 1e9, peakRssBytes());
     }

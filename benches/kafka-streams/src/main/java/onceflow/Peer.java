@@ -13,6 +13,7 @@ import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
 import org.apache.kafka.streams.kstream.KStream;
+import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.state.Stores;
@@ -22,6 +23,7 @@ import org.apache.kafka.streams.state.Stores;
  *
  * <pre>
  * run WORKLOAD  --guarantee G --threads N --bootstrap-servers H:P --input T --output T --records N [--profile tuned]
+ *               [--table T --table-rows N]
  * idle WORKLOAD --guarantee G --threads N --bootstrap-servers H:P --input T --output T
  * </pre>
  *
@@ -39,10 +41,13 @@ public final class Peer {
         int threads = Integer.parseInt(options.getOrDefault("--threads", "1"));
         String guarantee = options.getOrDefault("--guarantee", "exactly-once");
         String profile = options.getOrDefault("--profile", "tuned");
-        boolean repartitions = workload.equals("repartition");
-        // Both stages of a repartition count as a record: its expected number is twice that of its input.
         long records = Long.parseLong(options.getOrDefault("--records", "0"));
-        Marks marks = new Marks(repartitions ? 2 * records : records);
+        long rows = Long.parseLong(options.getOrDefault("--table-rows", "0"));
+        Marks marks = new Marks(records, switch (workload) {
+            case "repartition" -> 2 * records; // both stages count
+            case "join" -> records + rows;
+            default -> records;
+        });
 
         Properties config = config(options, threads, guarantee, profile);
         Topology topology = topology(workload, options, marks, config);
@@ -89,6 +94,27 @@ public final class Peer {
                     marks.processed();
                     return ByteBuffer.wrap(value).getLong();
                 }), "counts", marks, output);
+            case "join" -> {
+                // Rows count as they are taken up: the node behind would cost the peer more.
+                KTable<Long, byte[]> rows = builder.table(options.get("--table"),
+                    Consumed.with(Serdes.Long(), Serdes.ByteArray())
+                        .withTimestampExtractor((record, before) -> {
+                            marks.processed();
+                            return record.timestamp();
+                        }),
+                    Materialized.<Long, byte[]>as(Stores.inMemoryKeyValueStore("rows"))
+                        .withKeySerde(Serdes.Long()).withValueSerde(Serdes.ByteArray()));
+                input
+                    .leftJoin(rows, (value, row) -> {
+                        marks.processed();
+                        byte[] joined = value.clone();
+                        if (row != null) {
+                            System.arraycopy(row, 0, joined, 0, row.length);
+                        }
+                        return joined;
+                    })
+                    .to(output, Produced.with(Serdes.Long(), Serdes.ByteArray()));
+            }
             default -> throw new IllegalArgumentException("unknown workload " + workload);
         }
         return builder.build(config);
@@ -112,7 +138,11 @@ public final class Peer {
         config.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, options.get("--bootstrap-servers"));
         config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, threads);
         config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG,
-            guarantee.equals("exactly-once") ? StreamsConfig.EXACTLY_ONCE_V2 : StreamsConfig.AT_LEAST_ONCE);
+            switch (guarantee) {
+                case "exactly-once" -> StreamsConfig.EXACTLY_ONCE_V2;
+                case "at-least-once" -> StreamsConfig.AT_LEAST_ONCE;
+                default -> throw new IllegalArgumentException("Kafka Streams knows no guarantee " + guarantee);
+            });
         config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, options.getOrDefault("--commit-interval-ms", "100"));
         config.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
         config.put(StreamsConfig.STATE_DIR_CONFIG, Files.createTempDirectory("kafka-streams-").toString());

@@ -13,6 +13,7 @@ use crate::Data;
 use crate::graph::{Graph, StreamSource};
 use crate::materialized::Materialized;
 use crate::names::SOURCE;
+use crate::optimize::BuildOptions;
 use crate::stream::KStream;
 use crate::table::KTable;
 use crate::tables::add_source_table;
@@ -153,7 +154,16 @@ impl StreamsBuilder {
     /// assert!(error.to_string().contains("two nodes are named same"));
     /// ```
     pub fn build(self) -> Result<Topology, Error> {
-        self.graph.lower()
+        self.build_with(&BuildOptions::new())
+    }
+
+    /// As [`build`](Self::build), optimised or with more to check.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build), and what the options require.
+    pub fn build_with(self, options: &BuildOptions) -> Result<Topology, Error> {
+        self.graph.lower(options)
     }
 }
 

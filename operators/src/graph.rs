@@ -22,10 +22,12 @@ use onceflow_framework::{Error, ErrorKind, Topology};
 
 use crate::lowering::Lowering;
 use crate::names::{self, Names};
+use crate::optimize::{BuildOptions, Role};
+use crate::repartition::RepartitionNames;
 
 /// A node of the logical graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NodeId(usize);
+pub(crate) struct NodeId(pub(crate) usize);
 
 impl NodeId {
     pub(crate) fn index(self) -> usize {
@@ -34,33 +36,39 @@ impl NodeId {
 }
 
 /// Writes a node to the topology; knows its types.
-type Write = Box<dyn FnOnce(&mut Lowering<'_>)>;
+pub(crate) type Write = Box<dyn FnOnce(&mut Lowering<'_>)>;
 
 /// The graph of one builder, shared by all streams and tables that it made.
 #[derive(Clone, Default)]
 pub(crate) struct Graph(Rc<RefCell<Nodes>>);
 
 #[derive(Default)]
-struct Nodes {
-    names: Names,
-    nodes: Vec<Node>,
+pub(crate) struct Nodes {
+    pub(crate) names: Names,
+    pub(crate) nodes: Vec<Node>,
     /// Adds what is not a node: stores of the users'.
     extras: Vec<Write>,
     problems: Vec<String>,
+    /// Nodes whose topics must have the same number of partitions.
+    copartitions: Vec<Vec<NodeId>>,
     /// Counts additions: what is added again moves behind what was added in between.
     additions: usize,
 }
 
-struct Node {
-    output: Arc<str>,
-    parents: BTreeSet<NodeId>,
-    addition: usize,
-    source: Option<StreamSource>,
+pub(crate) struct Node {
+    pub(crate) output: Arc<str>,
+    /// In the order in which they were given.
+    pub(crate) parents: Vec<NodeId>,
+    pub(crate) addition: usize,
+    pub(crate) role: Role,
+    /// The names of a repartition topic and its nodes.
+    pub(crate) repartition: Option<RepartitionNames>,
+    pub(crate) source: Option<StreamSource>,
     /// The topics that the node itself reads.
-    topics: BTreeSet<TopicName>,
+    pub(crate) topics: BTreeSet<TopicName>,
     /// Whether what is below has a use for null keys.
-    keeps_null_keys: bool,
-    write: Write,
+    pub(crate) keeps_null_keys: bool,
+    pub(crate) write: Write,
 }
 
 /// A source that can be shared by streams of the same topics and types.
@@ -163,6 +171,24 @@ impl Graph {
         }
     }
 
+    /// Says what a node does, as far as an optimisation must know.
+    pub(crate) fn set_role(&self, node: NodeId, role: Role) {
+        let mut data = self.0.borrow_mut();
+        if let Some(node) = data.nodes.get_mut(node.0) {
+            node.role = role;
+        }
+    }
+
+    /// Makes a node a repartition topic, which reads itself.
+    pub(crate) fn set_repartition(&self, node: NodeId, role: Role, names: RepartitionNames) {
+        self.set_role(node, role);
+        let mut data = self.0.borrow_mut();
+        if let Some(node) = data.nodes.get_mut(node.0) {
+            node.topics.insert(TopicName::internal(&*names.topic));
+            node.repartition = Some(names);
+        }
+    }
+
     /// Has a repartition topic take null keys too: a left or outer join is below it.
     pub(crate) fn keep_null_keys(&self, repartition: NodeId) {
         let mut data = self.0.borrow_mut();
@@ -174,8 +200,7 @@ impl Graph {
     /// Requires that the topics which these nodes read, or what is above them reads, have the
     /// same number of partitions.
     pub(crate) fn copartition(&self, nodes: &[NodeId]) {
-        let topics = self.0.borrow().topics_above(nodes);
-        self.add_extra(move |lowering| lowering.topology().copartition(topics));
+        self.0.borrow_mut().copartitions.push(nodes.to_vec());
     }
 
     /// Adds something that is no node, before all nodes.
@@ -203,8 +228,10 @@ impl Graph {
         let addition = data.next_addition();
         data.nodes.push(Node {
             output,
-            parents: parents.iter().copied().collect(),
+            parents: distinct(parents.iter().copied()),
             addition,
+            role: Role::default(),
+            repartition: None,
             topics: topics_of(source.as_ref()),
             keeps_null_keys: false,
             source,
@@ -214,21 +241,31 @@ impl Graph {
     }
 
     /// Writes everything to a topology; the graph is empty afterwards.
-    pub(crate) fn lower(&self) -> Result<Topology, Error> {
+    pub(crate) fn lower(&self, options: &BuildOptions) -> Result<Topology, Error> {
         let mut data = self.0.take();
         data.share_sources();
+        if options.merges_repartitions() {
+            data.merge_repartitions();
+        }
         let mut topology = TopologyBuilder::new();
         for extra in std::mem::take(&mut data.extras) {
             extra(&mut Lowering::new(&mut topology, Vec::new(), &[]));
         }
         let outputs: Vec<Arc<str>> = data.nodes.iter().map(|n| Arc::clone(&n.output)).collect();
+        for nodes in &data.copartitions {
+            topology.copartition(data.topics_above(nodes));
+        }
         for node in data.in_order() {
             let parents = node.parents.iter().map(|p| Arc::clone(&outputs[p.0]));
             let mut lowering = Lowering::new(&mut topology, parents.collect(), &outputs);
             lowering.keeps_null_keys = node.keeps_null_keys;
+            lowering.repartition = node.repartition;
             (node.write)(&mut lowering);
         }
         let built = topology.build();
+        if let (true, Ok(topology)) = (options.requires_names(), &built) {
+            data.require_names(topology);
+        }
         if data.problems.is_empty() {
             return built;
         }
@@ -239,6 +276,12 @@ impl Graph {
             Err(more) => error.because(more),
         })
     }
+}
+
+/// Without repetitions, in the same order.
+pub(crate) fn distinct(nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut seen = BTreeSet::new();
+    nodes.filter(|node| seen.insert(*node)).collect()
 }
 
 /// The topics of a source that is shared, or may be.
@@ -259,6 +302,21 @@ impl Nodes {
             }
         }
         topics
+    }
+
+    /// Notes the topics whose names were generated.
+    fn require_names(&mut self, topology: &Topology) {
+        for topic in topology.internal_topics("") {
+            let topic = topic.trim_start_matches('-');
+            let repartitioned = topic.strip_suffix("-repartition");
+            let name = repartitioned.or(topic.strip_suffix("-changelog"));
+            if name.is_some_and(|name| self.names.is_of_these(name)) {
+                self.problems.push(format!(
+                    "topic {topic} has a generated name, which changes with the topology; name \
+                     the operator, its Grouped or its Materialized"
+                ));
+            }
+        }
     }
 
     fn next_addition(&mut self) -> usize {
@@ -289,7 +347,7 @@ impl Nodes {
         }
         for node in &mut self.nodes {
             let parents = node.parents.iter();
-            node.parents = parents.map(|p| *shared.get(p).unwrap_or(p)).collect();
+            node.parents = distinct(parents.map(|p| *shared.get(p).unwrap_or(p)));
         }
         for (gone, main) in shared {
             self.nodes[gone.0].output = Arc::clone(&self.nodes[main.0].output);

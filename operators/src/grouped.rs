@@ -163,7 +163,7 @@ where
         let key = K0::serde(self.grouped.key.clone());
         let value = V0::serde(self.grouped.value.clone());
         let produced = Produced::with(key, value);
-        let node = add_repartition(&self.graph, self.node, names, None, produced);
+        let node = add_repartition(&self.graph, self.node, names, produced);
         self.repartition.set(Some(node));
         node
     }

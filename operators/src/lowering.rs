@@ -8,6 +8,7 @@ use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopicName, Topol
 
 use crate::Data;
 use crate::graph::NodeId;
+use crate::repartition::RepartitionNames;
 
 /// A topology in the making, seen by one node.
 pub(crate) struct Lowering<'t> {
@@ -17,6 +18,8 @@ pub(crate) struct Lowering<'t> {
     outputs: &'t [Arc<str>],
     /// Whether something below a repartition topic has a use for null keys.
     pub(crate) keeps_null_keys: bool,
+    /// The names of a repartition topic and its nodes.
+    pub(crate) repartition: Option<RepartitionNames>,
 }
 
 impl<'t> Lowering<'t> {
@@ -30,6 +33,7 @@ impl<'t> Lowering<'t> {
             parents,
             outputs,
             keeps_null_keys: false,
+            repartition: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! - Indices are taken when an operator is called, named or not: a name given to one node does
 //!   not shift the names of the others.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) const SOURCE: &str = "KSTREAM-SOURCE-";
@@ -57,6 +58,7 @@ impl<N: AsRef<str>> From<N> for Named {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     next: usize,
+    generated: BTreeSet<Arc<str>>,
 }
 
 impl Names {
@@ -64,7 +66,14 @@ impl Names {
     pub(crate) fn generate(&mut self, prefix: &str) -> Arc<str> {
         let index = self.next;
         self.next += 1;
-        Arc::from(format!("{prefix}{index:0INDEX_DIGITS$}"))
+        let name: Arc<str> = Arc::from(format!("{prefix}{index:0INDEX_DIGITS$}"));
+        self.generated.insert(Arc::clone(&name));
+        name
+    }
+
+    /// Whether the name was generated: it changes with the topology.
+    pub(crate) fn is_of_these(&self, name: &str) -> bool {
+        self.generated.contains(name)
     }
 
     /// The next name of a store with this prefix.

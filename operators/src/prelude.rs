@@ -10,8 +10,8 @@
 //! ```
 
 pub use crate::{
-    Data, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Named,
-    OrNull, Repartitioned, StreamsBuilder,
+    BuildOptions, Data, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
+    Materialized, Named, OrNull, Repartitioned, StreamsBuilder,
 };
 pub use onceflow_framework::processor::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, Partitions,

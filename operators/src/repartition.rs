@@ -21,6 +21,7 @@ use onceflow_framework::topology::{Consumed, Produced, TopicName};
 use crate::Data;
 use crate::graph::{Graph, NodeId};
 use crate::names::{self, FILTER, SINK, SOURCE};
+use crate::optimize::Role;
 use crate::stream::Step;
 
 /// How a stream is repartitioned: serdes, name, number of partitions, partitioner.
@@ -109,8 +110,9 @@ impl<K, V> fmt::Debug for Repartitioned<K, V> {
 }
 
 /// The names of one repartition topic and its nodes.
+#[derive(Debug, Clone)]
 pub(crate) struct RepartitionNames {
-    topic: String,
+    pub(crate) topic: String,
     sink: Arc<str>,
     filter: Arc<str>,
     pub(crate) source: Arc<str>,
@@ -129,6 +131,11 @@ impl RepartitionNames {
                 source,
             };
         }
+        RepartitionNames::of_topic(topic)
+    }
+
+    /// Names after the topic.
+    pub(crate) fn of_topic(topic: String) -> Self {
         RepartitionNames {
             sink: Arc::from(format!("{topic}-sink")),
             filter: Arc::from(format!("{topic}-filter")),
@@ -143,16 +150,39 @@ pub(crate) fn add_repartition<K: Data, V: Data>(
     graph: &Graph,
     parent: NodeId,
     names: RepartitionNames,
+    produced: Produced<K, V>,
+) -> NodeId {
+    let node = add_named_repartition(graph, parent, &names, None, produced);
+    graph.set_repartition(node, Role::Repartitions, names);
+    node
+}
+
+/// As [`add_repartition`], for one that the user asked for: it is never merged with others.
+pub(crate) fn add_asked_repartition<K: Data, V: Data>(
+    graph: &Graph,
+    parent: NodeId,
+    names: RepartitionNames,
     partitions: Option<i32>,
     produced: Produced<K, V>,
 ) -> NodeId {
-    let source = Arc::clone(&names.source);
-    let read = TopicName::internal(&*names.topic);
-    let node = graph.add(source, &[parent], move |lowering| {
+    let node = add_named_repartition(graph, parent, &names, partitions, produced);
+    graph.set_repartition(node, Role::Passes, names);
+    node
+}
+
+fn add_named_repartition<K: Data, V: Data>(
+    graph: &Graph,
+    parent: NodeId,
+    names: &RepartitionNames,
+    partitions: Option<i32>,
+    produced: Produced<K, V>,
+) -> NodeId {
+    graph.add(Arc::clone(&names.source), &[parent], move |lowering| {
+        let names = lowering.repartition.take();
+        let names = names.expect("a repartition topic has names");
         let keeps_null_keys = lowering.keeps_null_keys;
-        let topic = lowering
-            .topology()
-            .add_internal_topic(&names.topic, partitions);
+        let topology = lowering.topology();
+        let topic = topology.add_internal_topic(&names.topic, partitions);
         let key = produced.key_serde().clone();
         let not_null = move |record: Record<K, V>, ctx: &mut Context<K, V>| {
             if !keeps_null_keys && key.is_null(&record.key) {
@@ -164,9 +194,7 @@ pub(crate) fn add_repartition<K: Data, V: Data>(
         lowering.processor(&names.filter, Step::supplier(not_null));
         lowering.sink(&names.sink, topic.clone(), produced.clone());
         add_source_of(lowering.topology(), &names.source, topic, &produced);
-    });
-    graph.reads(node, read);
-    node
+    })
 }
 
 /// Reads an internal topic back with the serdes it was written with.

@@ -13,6 +13,7 @@ use crate::Data;
 use crate::graph::{Graph, NodeId};
 use crate::lowering::Lowering;
 use crate::names::Named;
+use crate::optimize::Role;
 
 /// A stream of records with keys `K` and values `V`: each record stands for itself.
 ///
@@ -44,11 +45,13 @@ pub struct KStream<K, V> {
     types: PhantomData<fn() -> (K, V)>,
 }
 
-/// Whether an operator can change the key.
+/// What an operator can change of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
-    Kept,
-    Changed,
+pub(crate) enum Changes {
+    Nothing,
+    Values,
+    /// Keys, and values too.
+    Keys,
 }
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -89,7 +92,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub(crate) fn append<K2: Data, V2: Data>(
         &self,
         name: Arc<str>,
-        key: Key,
+        changes: Changes,
         write: impl FnOnce(&mut Lowering<'_>, &Arc<str>) + 'static,
     ) -> KStream<K2, V2> {
         let output = Arc::clone(&name);
@@ -98,7 +101,8 @@ impl<K: Data, V: Data> KStream<K, V> {
             .add(Arc::clone(&name), &[self.node], move |lowering| {
                 write(lowering, &output);
             });
-        let rekeyed = self.rekeyed || key == Key::Changed;
+        self.graph.set_role(node, Role::from(changes));
+        let rekeyed = self.rekeyed || changes == Changes::Keys;
         KStream::new(self.graph.clone(), node, name, rekeyed)
     }
 
@@ -106,12 +110,12 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub(crate) fn step<K2: Data, V2: Data>(
         &self,
         prefix: &str,
-        key: Key,
+        changes: Changes,
         act: impl Fn(Record<K, V>, &mut Context<K2, V2>) -> Result<(), Fault> + Send + Sync + 'static,
     ) -> KStream<K2, V2> {
         let name = self.graph.name(self.next_name(), prefix);
         let supplier = Step::supplier(act);
-        self.append(name, key, move |lowering, name| {
+        self.append(name, changes, move |lowering, name| {
             lowering.processor(name, supplier)
         })
     }

@@ -22,7 +22,7 @@ mod partition_counts;
 mod describe;
 mod instantiate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,6 +59,21 @@ impl Topology {
     #[must_use]
     pub fn describe(&self) -> String {
         describe::describe(self)
+    }
+
+    /// The topics that the application creates for itself, sorted: changelogs, and the repartition
+    /// topics that its records cross.
+    ///
+    /// For access rights, and for whoever creates topics by hand.
+    #[must_use]
+    pub fn internal_topics(&self, application_id: &str) -> Vec<String> {
+        let stores = self.stores.values();
+        let changelogs = stores.filter_map(|store| store.changelog_topic(application_id));
+        let changelogs = changelogs.map(|topic| topic.to_string());
+        let repartitions = self.internal_topics.keys();
+        let repartitions = repartitions.map(|topic| format!("{application_id}-{topic}"));
+        let topics: BTreeSet<String> = changelogs.chain(repartitions).collect();
+        topics.into_iter().collect()
     }
 
     /// The parts that share neither an edge nor a store, numbered as in the description.

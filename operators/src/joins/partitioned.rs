@@ -44,7 +44,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let node = shared.unwrap_or_else(|| {
             let (key, value) = (side.key.clone(), side.value.clone());
             let produced = Produced::with(K::serde(key), V::serde(value));
-            add_repartition(&self.graph, self.node, names, None, produced)
+            add_repartition(&self.graph, self.node, names, produced)
         });
         self.join_repartition.set(Some(node));
         if side.null_keys == NullKeys::Joined {

@@ -5,7 +5,7 @@ use onceflow_framework::processor::Context;
 
 use crate::Data;
 use crate::names::FILTER;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Keeps the records for which `predicate` is true. Nulls reach it too.
@@ -32,7 +32,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     ) -> KStream<K, V> {
         self.step(
             FILTER,
-            Key::Kept,
+            Changes::Nothing,
             move |record: Record<K, V>, ctx: &mut Context<K, V>| {
                 if predicate(&record.key, &record.value) {
                     ctx.forward(record)?;

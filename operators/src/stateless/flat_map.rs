@@ -4,7 +4,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Turns each record into any number of records; the next grouping repartitions.
@@ -46,6 +46,6 @@ impl<K: Data, V: Data> KStream<K, V> {
             }
             Ok(())
         };
-        self.step("KSTREAM-FLATMAP-", Key::Changed, act)
+        self.step("KSTREAM-FLATMAP-", Changes::Keys, act)
     }
 }

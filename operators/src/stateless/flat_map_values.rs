@@ -4,7 +4,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Turns each value into any number of values; the key stays, so nothing is repartitioned.
@@ -61,6 +61,6 @@ impl<K: Data, V: Data> KStream<K, V> {
             }
             Ok(())
         };
-        self.step("KSTREAM-FLATMAPVALUES-", Key::Kept, act)
+        self.step("KSTREAM-FLATMAPVALUES-", Changes::Values, act)
     }
 }

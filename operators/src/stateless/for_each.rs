@@ -4,7 +4,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Calls `act` with each record, which goes no further.
@@ -34,6 +34,6 @@ impl<K: Data, V: Data> KStream<K, V> {
             act(record.key, record.value);
             Ok(())
         };
-        self.step("KSTREAM-FOREACH-", Key::Kept, act);
+        self.step("KSTREAM-FOREACH-", Changes::Nothing, act);
     }
 }

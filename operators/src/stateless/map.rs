@@ -4,7 +4,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Replaces key and value of each record; the next grouping repartitions.
@@ -38,6 +38,6 @@ impl<K: Data, V: Data> KStream<K, V> {
                 headers: record.headers,
             })
         };
-        self.step("KSTREAM-MAP-", Key::Changed, act)
+        self.step("KSTREAM-MAP-", Changes::Keys, act)
     }
 }

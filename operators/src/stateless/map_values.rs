@@ -4,7 +4,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Replaces the value of each record.
@@ -59,6 +59,6 @@ impl<K: Data, V: Data> KStream<K, V> {
                 headers: record.headers,
             })
         };
-        self.step("KSTREAM-MAPVALUES-", Key::Kept, act)
+        self.step("KSTREAM-MAPVALUES-", Changes::Values, act)
     }
 }

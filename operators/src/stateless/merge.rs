@@ -6,6 +6,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
+use crate::optimize::Role;
 use crate::stream::{KStream, Step};
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -37,6 +38,7 @@ impl<K: Data, V: Data> KStream<K, V> {
                 let pass = |record: Record<K, V>, ctx: &mut Context<K, V>| ctx.forward(record);
                 lowering.processor(&output, Step::supplier(pass));
             });
+        self.graph.set_role(node, Role::Merges);
         let rekeyed = self.rekeyed || other.rekeyed;
         KStream::new(self.graph.clone(), node, name, rekeyed)
     }

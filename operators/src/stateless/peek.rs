@@ -4,7 +4,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Calls `look` with each record and passes it on unchanged.
@@ -38,6 +38,6 @@ impl<K: Data, V: Data> KStream<K, V> {
             look(&record.key, &record.value);
             ctx.forward(record)
         };
-        self.step("KSTREAM-PEEK-", Key::Kept, act)
+        self.step("KSTREAM-PEEK-", Changes::Nothing, act)
     }
 }

@@ -3,7 +3,7 @@
 use onceflow_framework::processor::Processor;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Hands each record to a processor, which has the named stores and may forward anything.
@@ -71,7 +71,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self
             .graph
             .name_if_needed(self.next_name(), "KSTREAM-PROCESSOR-");
-        self.append(name, Key::Changed, move |lowering, name| {
+        self.append(name, Changes::Keys, move |lowering, name| {
             lowering.processor(name, supplier);
             lowering.connect(name, &stores);
         })

@@ -3,7 +3,7 @@
 use onceflow_framework::processor::FixedKeyProcessor;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Hands each record to a processor that cannot change the key, so nothing is repartitioned.
@@ -60,7 +60,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self
             .graph
             .name_if_needed(self.next_name(), "KSTREAM-PROCESSVALUES-");
-        self.append(name, Key::Kept, move |lowering, name| {
+        self.append(name, Changes::Values, move |lowering, name| {
             lowering.fixed_key_processor(name, supplier);
             lowering.connect(name, &stores);
         })

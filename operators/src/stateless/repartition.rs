@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Data;
-use crate::repartition::{RepartitionNames, Repartitioned, add_repartition};
+use crate::repartition::{RepartitionNames, Repartitioned, add_asked_repartition};
 use crate::stream::KStream;
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -38,7 +38,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             produced,
             ..
         } = repartitioned;
-        let node = add_repartition(&self.graph, self.node, names, partitions, produced);
+        let node = add_asked_repartition(&self.graph, self.node, names, partitions, produced);
         KStream::new(self.graph.clone(), node, name, false)
     }
 }

@@ -4,7 +4,7 @@ use onceflow_framework::Record;
 use onceflow_framework::processor::Context;
 
 use crate::Data;
-use crate::stream::{KStream, Key};
+use crate::stream::{Changes, KStream};
 
 /// The prefix of key-selecting nodes, which `group_by` and `to_stream` add too.
 pub(crate) const KEY_SELECT: &str = "KSTREAM-KEY-SELECT-";
@@ -34,6 +34,6 @@ impl<K: Data, V: Data> KStream<K, V> {
             let key = select(&record.key, &record.value);
             ctx.forward(record.with_key(key))
         };
-        self.step(KEY_SELECT, Key::Changed, act)
+        self.step(KEY_SELECT, Changes::Keys, act)
     }
 }

@@ -10,7 +10,7 @@ use onceflow_framework::processor::Context;
 
 use crate::Data;
 use crate::names::Named;
-use crate::stream::{KStream, Key, Step};
+use crate::stream::{Changes, KStream, Step};
 
 /// The name of a branch, and what it accepts; the default branch accepts everything.
 type Branch<K, V> = (Arc<str>, Accepts<K, V>);
@@ -122,7 +122,7 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
         let pass = |record: Record<K, V>, ctx: &mut Context<K, V>| ctx.forward(record);
         self.splitter
             .named(name)
-            .step("KSTREAM-BRANCH-", Key::Kept, pass)
+            .step("KSTREAM-BRANCH-", Changes::Nothing, pass)
     }
 }
 

@@ -55,7 +55,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             let names = RepartitionNames::take(&self.graph, &name);
             let (key, value) = (materialized.key.clone(), materialized.value.clone());
             let produced = Produced::with(K::serde(key), V::serde(value));
-            parent = add_repartition(&self.graph, parent, names, None, produced);
+            parent = add_repartition(&self.graph, parent, names, produced);
         }
         let keeping = Keeping::source(materialized.shared_name());
         let rows = Arc::clone(&store);

@@ -67,6 +67,7 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let on_bad_record = check_config(&config, ops)?;
     let extractor = config.text_or("default.timestamp.extractor");
     let mut build = Build::new(extractor.unwrap_or("fail"));
+    let options = build_options(&config);
     config.done();
     for op in ops {
         build.apply(op)?;
@@ -74,7 +75,7 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let (start, steps) = (case.number_or("clock_start_ms"), case.list("steps"));
     case.done();
     let branches = std::mem::take(&mut build.branches);
-    let topology = build.builder.build();
+    let topology = build.builder.build_with(&options);
     // What Java finds when it starts may be found before.
     let failure = expected.get("build_error").or(expected.get("start_error"));
     let topology = match topology {
@@ -148,6 +149,17 @@ fn play_all(
     expected.java.done();
 }
 
+fn build_options(config: &Fields<'_>) -> BuildOptions {
+    let mut options = BuildOptions::new();
+    if config.text_or("topology.optimization") == Some("all") {
+        options = options.with_optimization();
+    }
+    if config.text_or("ensure.explicit.internal.resource.naming") == Some("true") {
+        options = options.with_explicit_names();
+    }
+    options
+}
+
 /// Which settings are understood; what they leave to the driver.
 fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Unplayable> {
     let is_unchanged = ops.iter().all(|op| {
@@ -159,14 +171,8 @@ fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Unpla
     if cache.is_some_and(|bytes| bytes != "0") && !is_unchanged {
         return unplayable("the cache");
     }
-    if config.text_or("topology.optimization") == Some("all") && !is_unchanged {
-        return unplayable("topology.optimization");
-    }
     if config.text_or("dsl.store.format") == Some("HEADERS") {
         return unplayable("stores with headers");
-    }
-    if config.text_or("ensure.explicit.internal.resource.naming") == Some("true") {
-        return unplayable("ensure.explicit.internal.resource.naming");
     }
     if config.text_or("processing.exception.handler") == Some("continue") {
         return unplayable("processing.exception.handler");

@@ -1,0 +1,242 @@
+//! What may be changed about a topology when it is built: fewer topics, fewer stores, fewer records.
+//!
+//! ```text
+//!            ┌─> filter ─> repartition A ─> count            ┌─> filter ─> count
+//!   map ─────┤                                  becomes   map ─> repartition A ─┤
+//!            └─> repartition B ─> reduce                     └─> reduce
+//! ```
+//!
+//! # Invariants
+//!
+//! - A topic is moved up to the node that changed the key only past nodes that change nothing:
+//!   its records are then of the types that it was made for.
+//! - Which topics are merged, and what the merged one is called, is Kafka Streams' choice: an
+//!   application that moves from Java finds its topics again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use onceflow_framework::topology::TopicName;
+
+use crate::graph::{Node, NodeId, Nodes, distinct};
+use crate::repartition::RepartitionNames;
+use crate::stream::Changes;
+
+/// How a topology is built: Kafka Streams' settings that concern the topology alone.
+///
+/// ```
+/// use onceflow::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let orders = builder.stream("orders", Consumed::<String, i64>::new());
+/// let by_first = orders.select_key(|customer, _| customer[..1].to_owned());
+/// by_first.group_by_key(Grouped::new().with_name("a")).count();
+/// by_first.group_by_key(Grouped::new().with_name("b")).reduce(i64::max);
+///
+/// let topology = builder.build_with(&BuildOptions::new().with_optimization())?;
+/// assert!(topology.describe().contains("a-repartition"));
+/// assert!(!topology.describe().contains("b-repartition"));
+/// # Ok::<(), onceflow::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    optimizes: bool,
+    explicit_names: bool,
+}
+
+impl BuildOptions {
+    /// Nothing is optimised, nothing is required.
+    #[must_use]
+    pub fn new() -> Self {
+        BuildOptions::default()
+    }
+
+    /// Merges repartition topics of one stream, and restores tables from the topics that they read
+    /// (`topology.optimization=all`).
+    ///
+    /// Changes the names of topics: an application that runs already is to be reset.
+    #[must_use]
+    pub fn with_optimization(mut self) -> Self {
+        self.optimizes = true;
+        self
+    }
+
+    /// Refuses generated names of repartition topics, and of stores with a changelog topic: they
+    /// change with the topology (`ensure.explicit.internal.resource.naming=true`, KIP-1111).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream("orders", Consumed::<String, i64>::new());
+    /// orders.group_by_key(Grouped::new()).count();
+    /// let error = builder.build_with(&BuildOptions::new().with_explicit_names()).unwrap_err();
+    /// assert!(error.to_string().contains("KSTREAM-AGGREGATE-STATE-STORE-0000000001"));
+    /// ```
+    #[must_use]
+    pub fn with_explicit_names(mut self) -> Self {
+        self.explicit_names = true;
+        self
+    }
+
+    pub(crate) fn merges_repartitions(&self) -> bool {
+        self.optimizes
+    }
+
+    pub(crate) fn reuses_source_topics(&self) -> bool {
+        self.optimizes
+    }
+
+    pub(crate) fn requires_names(&self) -> bool {
+        self.explicit_names
+    }
+}
+
+/// What a node does to the records that pass it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Role {
+    /// Hands on records as they are, or not at all.
+    Passes,
+    /// Makes records of other values. What is not known is taken for this.
+    #[default]
+    ChangesValues,
+    ChangesKeys,
+    Merges,
+    /// Is a repartition topic that the keys below need.
+    Repartitions,
+}
+
+impl From<Changes> for Role {
+    fn from(changes: Changes) -> Self {
+        match changes {
+            Changes::Nothing => Role::Passes,
+            Changes::Values => Role::ChangesValues,
+            Changes::Keys => Role::ChangesKeys,
+        }
+    }
+}
+
+/// A node that makes repartition topics necessary, and those topics.
+type Needed = (NodeId, Vec<NodeId>);
+
+impl Nodes {
+    /// Gives every node that changes keys one repartition topic for all that is below it.
+    pub(crate) fn merge_repartitions(&mut self) {
+        for (changer, repartitions) in self.mergeable() {
+            let Some(first) = repartitions.first() else {
+                continue;
+            };
+            let merged = self.add_merged(changer, *first, &repartitions);
+            for repartition in repartitions {
+                self.replace(changer, repartition, merged);
+            }
+        }
+    }
+
+    /// The repartition topics that can be moved up to a node that changes keys, or to a merge of
+    /// such nodes.
+    fn mergeable(&self) -> Vec<Needed> {
+        let ids = || (0..self.nodes.len()).map(NodeId);
+        let with_role = |role| ids().filter(move |id| self.node(*id).role == role);
+        let mut needed: Vec<Needed> = with_role(Role::ChangesKeys)
+            .map(|id| (id, Vec::new()))
+            .collect();
+        for repartition in with_role(Role::Repartitions) {
+            let is_change =
+                |node: &Node| matches!(node.role, Role::ChangesKeys | Role::ChangesValues);
+            let changer = self.above(repartition, &is_change);
+            let of_changer = needed.iter_mut().find(|(id, _)| Some(*id) == changer);
+            of_changer
+                .into_iter()
+                .for_each(|(_, found)| found.push(repartition));
+        }
+        let mut of_merges: Vec<Needed> = Vec::new();
+        let mut merged: BTreeSet<NodeId> = BTreeSet::new();
+        for merge in with_role(Role::Merges) {
+            let below = |id: &NodeId| {
+                self.above(*id, &|node| node.parents.contains(&merge))
+                    .is_some()
+            };
+            let joined = needed.iter().filter(|(changer, repartitions)| {
+                let is_above = self
+                    .above(merge, &|node| node.parents.contains(changer))
+                    .is_some();
+                is_above && repartitions.iter().all(below)
+            });
+            let joined: Vec<&Needed> = joined.collect();
+            merged.extend(joined.iter().map(|(changer, _)| *changer));
+            let repartitions = joined.iter().flat_map(|(_, found)| found.iter().copied());
+            of_merges.push((merge, distinct(repartitions)));
+        }
+        needed.retain(|(changer, _)| !merged.contains(changer));
+        needed.extend(of_merges);
+        needed
+    }
+
+    fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The node itself or one above it that matches. Of several branches above, the last counts,
+    /// as in Kafka Streams.
+    fn above(&self, start: NodeId, matches: &dyn Fn(&Node) -> bool) -> Option<NodeId> {
+        if matches(self.node(start)) {
+            return Some(start);
+        }
+        let mut found = None;
+        for parent in &self.node(start).parents {
+            if matches(self.node(*parent)) {
+                return Some(*parent);
+            }
+            found = self.above(*parent, matches);
+        }
+        found
+    }
+
+    /// Adds the one topic: written as the first of those that it replaces, and named after it.
+    fn add_merged(&mut self, changer: NodeId, first: NodeId, replaced: &[NodeId]) -> NodeId {
+        let keeps_null_keys = replaced.iter().any(|id| self.node(*id).keeps_null_keys);
+        let addition = self.node(changer).addition;
+        let first = &mut self.nodes[first.0];
+        let topic = first.repartition.take().map(|names| names.topic);
+        let names = RepartitionNames::of_topic(topic.unwrap_or_default());
+        let write = std::mem::replace(&mut first.write, Box::new(|_| {}));
+        self.nodes.push(Node {
+            output: Arc::clone(&names.source),
+            parents: vec![changer],
+            addition,
+            role: Role::Repartitions,
+            topics: BTreeSet::from([TopicName::internal(&*names.topic)]),
+            repartition: Some(names),
+            source: None,
+            keeps_null_keys,
+            write,
+        });
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// Hangs what is below the changer, on the way to a repartition topic, below the merged one,
+    /// and takes the former out.
+    fn replace(&mut self, changer: NodeId, repartition: NodeId, merged: NodeId) {
+        let child = self.above(repartition, &|node| node.parents.contains(&changer));
+        if let Some(child) = child {
+            let parents = &mut self.nodes[child.0].parents;
+            let moved = parents
+                .iter()
+                .map(|p| if *p == changer { merged } else { *p });
+            *parents = distinct(moved);
+        }
+        let above = std::mem::take(&mut self.nodes[repartition.0].parents);
+        for node in &mut self.nodes {
+            if !node.parents.contains(&repartition) {
+                continue;
+            }
+            let parents = node.parents.iter().flat_map(|p| match *p == repartition {
+                true => above.clone(),
+                false => vec![*p],
+            });
+            node.parents = distinct(parents);
+        }
+        self.nodes[repartition.0].write = Box::new(|_| {});
+    }
+}

@@ -260,6 +260,7 @@ impl Graph {
             let mut lowering = Lowering::new(&mut topology, parents.collect(), &outputs);
             lowering.keeps_null_keys = node.keeps_null_keys;
             lowering.repartition = node.repartition;
+            lowering.reuses_source_topics = options.reuses_source_topics();
             (node.write)(&mut lowering);
         }
         let built = topology.build();

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use onceflow_framework::serde::{DefaultSerde, Serde, SharedSerde};
 use onceflow_framework::state::StoreBuilder;
+use onceflow_framework::topology::{Consumed, TopicName, TopologyBuilder};
+
+use crate::Data;
 
 /// The store of a table: its name, serdes and changelog.
 ///
@@ -25,7 +28,12 @@ pub struct Materialized<K, V> {
     pub(crate) value: SharedSerde<V>,
     logged: bool,
     changelog_config: BTreeMap<String, String>,
+    /// The topic that the table is a copy of, and how it is read, if it needs no changelog.
+    copied: Option<Copied<K, V>>,
 }
+
+/// A topic, and how it is read.
+type Copied<K, V> = (TopicName, Consumed<Option<K>, Option<V>>);
 
 impl<K: 'static, V: 'static> Materialized<K, V> {
     /// A store without a name of its own, with the default serdes of the types.
@@ -56,6 +64,7 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             value: SharedSerde::new(value),
             logged: true,
             changelog_config: BTreeMap::new(),
+            copied: None,
         }
     }
 
@@ -91,8 +100,33 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
         self.name.as_ref()
     }
 
-    /// The table's store under the name that it got.
-    pub(crate) fn store(&self, name: &Arc<str>) -> StoreBuilder<K, V> {
+    /// Has the table restored from its topic, unless it was not to be restored at all.
+    pub(crate) fn copied_from(
+        mut self,
+        topic: &str,
+        consumed: &Consumed<Option<K>, Option<V>>,
+    ) -> Self {
+        let copied = (TopicName::from(topic), consumed.clone());
+        self.copied = self.logged.then_some(copied);
+        self
+    }
+
+    /// Adds the table's store, under the name that it got, to its processor.
+    pub(crate) fn add_store(&self, topology: &mut TopologyBuilder, name: &Arc<str>, processor: &str)
+    where
+        K: Data,
+        V: Data,
+    {
+        let store = self.store(name);
+        match &self.copied {
+            Some((topic, consumed)) => {
+                topology.add_source_store(store, topic.clone(), consumed, &[processor]);
+            }
+            None => topology.add_state_store(store, &[processor]),
+        }
+    }
+
+    fn store(&self, name: &Arc<str>) -> StoreBuilder<K, V> {
         let (key, value) = (self.key.clone(), self.value.clone());
         let store = StoreBuilder::timestamped_key_value(&**name, key, value);
         let config = self.changelog_config.iter();
@@ -119,6 +153,7 @@ impl<K, V> Clone for Materialized<K, V> {
             value: self.value.clone(),
             logged: self.logged,
             changelog_config: self.changelog_config.clone(),
+            copied: self.copied.clone(),
         }
     }
 }

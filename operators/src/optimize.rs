@@ -130,6 +130,8 @@ impl Nodes {
             for repartition in repartitions {
                 self.replace(changer, repartition, merged);
             }
+            // Only now: what is below the merged topic is not below the changer by another way.
+            self.nodes[merged.0].parents = vec![changer];
         }
     }
 
@@ -203,7 +205,7 @@ impl Nodes {
         let write = std::mem::replace(&mut first.write, Box::new(|_| {}));
         self.nodes.push(Node {
             output: Arc::clone(&names.source),
-            parents: vec![changer],
+            parents: Vec::new(),
             addition,
             role: Role::Repartitions,
             topics: BTreeSet::from([TopicName::internal(&*names.topic)]),

@@ -264,8 +264,7 @@ pub(crate) fn lower_table<K: Data, V: Data, P: Processor>(
 ) {
     lowering.processor(name, supplier);
     if let Some((materialized, store)) = store {
-        let store = materialized.store(store);
-        lowering.topology().add_state_store(store, &[name]);
+        materialized.add_store(lowering.topology(), store, name);
     }
 }
 

@@ -109,7 +109,7 @@ const EXACT: &[Remedy] = &[
             "topology.optimization",
             "ensure.explicit.internal.resource.naming",
         ],
-        "remove it; it concerns how a topology is built, not how it runs",
+        "remove it; it concerns how a topology is built: give `BuildOptions` to `build_with`",
     ),
     (
         &["upgrade.from"],

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::active_task::{ActiveTask, Lane, ParkedTask};
 use super::metadata::OffsetMetadata;
-use super::restore::{Restore, Restoring};
+use super::restore::{FromSource, Restore, Restoring};
 use super::shared::WorkerState;
 use super::task::Task;
 use super::worker::{Worker, guard};
@@ -55,7 +55,7 @@ impl<C: Cluster> Worker<C> {
         for id in tasks {
             let mut active = self.make_task(id, &standings, parked.remove(&id))?;
             if !active.running {
-                let stores = restoring_stores(&active.task);
+                let stores = restoring_stores(&active);
                 if stores.is_empty() {
                     start(&mut active)?;
                 }
@@ -277,13 +277,22 @@ fn start(active: &mut ActiveTask) -> Result<(), Error> {
     Ok(())
 }
 
-fn restoring_stores(task: &Task) -> Vec<Restoring> {
-    let id = task.id();
-    let stores = task.logged_stores().into_iter();
-    let restoring = stores.map(|(topic, store)| Restoring {
-        task: id,
-        changelog: TopicPartition::new(topic, id.partition),
-        store,
+fn restoring_stores(active: &ActiveTask) -> Vec<Restoring> {
+    let task = active.id();
+    let stores = active.task.durable_stores().into_iter();
+    let restoring = stores.map(|durable| {
+        let changelog = TopicPartition::new(durable.topic, task.partition);
+        let lane = active.lanes.iter().find(|lane| lane.partition == changelog);
+        let source = durable.replay.zip(lane);
+        Restoring {
+            task,
+            source: source.map(|(replay, lane)| FromSource {
+                end: lane.committed,
+                replay,
+            }),
+            changelog,
+            store: durable.store,
+        }
     });
     restoring.collect()
 }

@@ -29,6 +29,6 @@ pub(crate) use instance::{Instance, claim_instance, incarnation};
 pub(crate) use metadata::Stamp;
 pub(crate) use probe::Probe;
 pub(crate) use shared::{Shared, WorkerState};
-pub(crate) use task::{Task, TaskSettings};
+pub(crate) use task::{DurableStore, Task, TaskSettings};
 pub(crate) use topics::{Inputs, prepare};
 pub(crate) use worker::{WorkerSettings, panic_text, run};

@@ -18,6 +18,7 @@ use crate::broker::{BrokerError, ChangelogReader, Chunk};
 use crate::error::{Error, ErrorKind};
 use crate::record::{Offset, TaskId, TopicPartition};
 use crate::state::TaskStore;
+use crate::topology::Replay;
 
 /// How long one step may wait for the broker.
 const STEP_WAIT: Duration = Duration::from_millis(20);
@@ -30,6 +31,15 @@ pub(crate) struct Restoring {
     pub(crate) task: TaskId,
     pub(crate) changelog: TopicPartition,
     pub(crate) store: Rc<RefCell<TaskStore>>,
+    /// If the changelog is a topic that the task reads.
+    pub(crate) source: Option<FromSource>,
+}
+
+/// What a restore from a topic that the task reads needs to know.
+pub(crate) struct FromSource {
+    /// Where the task goes on: what is behind it was not processed yet.
+    pub(crate) end: Offset,
+    pub(crate) replay: Replay,
 }
 
 /// The stores that are being restored by one worker.
@@ -109,8 +119,10 @@ impl<R: ChangelogReader> Restore<R> {
         };
         let mut starts = Vec::with_capacity(marks.len());
         for (lane, (low, high)) in self.lanes.iter_mut().zip(marks) {
-            lane.end = Some(high);
-            lane.done = low >= high;
+            let source = lane.restoring.source.as_ref();
+            let end = source.map_or(high, |source| source.end.min(high));
+            lane.end = Some(end);
+            lane.done = low >= end;
             starts.push((lane.restoring.changelog.clone(), low));
         }
         self.reader
@@ -138,6 +150,18 @@ fn take(lanes: &mut [RestoreLane], chunk: Chunk<'_>) -> Result<(), Error> {
             if lane.done {
                 return Ok(());
             }
+            let is_last = lane.end.is_some_and(|end| record.offset.next() >= end);
+            if let Some(source) = &mut lane.restoring.source {
+                // The first record at or behind the end ends it, where others were compacted away.
+                let is_processed = lane.end.is_some_and(|end| record.offset < end);
+                if let Some(row) = source.replay.row(&record).filter(|_| is_processed) {
+                    let entry = (&row.key[..], row.value.as_deref(), row.timestamp);
+                    let mut store = lane.restoring.store.borrow_mut();
+                    store.restore(std::iter::once(entry))?;
+                }
+                lane.done |= is_last;
+                return Ok(());
+            }
             let Some(key) = record.key else {
                 let changelog = &lane.restoring.changelog;
                 let offset = record.offset;
@@ -149,7 +173,7 @@ fn take(lanes: &mut [RestoreLane], chunk: Chunk<'_>) -> Result<(), Error> {
             };
             let entry = std::iter::once((key, record.value, record.timestamp));
             lane.restoring.store.borrow_mut().restore(entry)?;
-            lane.done |= lane.end.is_some_and(|end| record.offset.next() >= end);
+            lane.done |= is_last;
         }
         Chunk::End { partition, offset } => {
             let lane = &mut lanes[partition];
@@ -170,16 +194,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::record::{Headers, RawRecord};
+    use crate::Fault;
+    use crate::processor::{Context, Processor};
+    use crate::record::{Headers, RawRecord, Record};
     use crate::serde::{i64, utf8};
     use crate::state::StoreBuilder;
-    use crate::time::Timestamp;
+    use crate::time::{SystemClock, Timestamp};
+    use crate::topology::{Consumed, TopologyBuilder};
 
     /// What the reader brings, a step a list: partition, offset, and the value that `key` gets.
     type Steps = VecDeque<Vec<(usize, i64, &'static [u8])>>;
 
-    /// Changelogs that end at offset 2 when they are looked at, and go on growing.
-    struct Growing(Steps);
+    /// Changelogs that end at an offset when they are looked at, and go on growing.
+    struct Growing(Steps, Offset);
 
     impl ChangelogReader for Growing {
         fn watermarks(
@@ -187,7 +214,7 @@ mod tests {
             partitions: &[TopicPartition],
             _timeout: Duration,
         ) -> Result<Vec<(Offset, Offset)>, BrokerError> {
-            Ok(vec![(Offset::new(0), Offset::new(2)); partitions.len()])
+            Ok(vec![(Offset::new(0), self.1); partitions.len()])
         }
 
         fn assign(&mut self, _partitions: &[(TopicPartition, Offset)]) -> Result<(), BrokerError> {
@@ -236,19 +263,74 @@ mod tests {
             task: task(partition),
             changelog: TopicPartition::new(Arc::from("changelog"), partition),
             store: Rc::clone(store),
+            source: None,
         });
         let steps = [
             vec![(0, 0, &b"old"[..]), (0, 1, b"restored"), (1, 0, b"old")],
             // The first task has begun, and its commits come back to it.
             vec![(0, 3, b"its own"), (1, 1, b"restored")],
         ];
-        let mut restore = Restore::new(Growing(steps.into()), restoring.collect());
+        let growing = Growing(steps.into(), Offset::new(2));
+        let mut restore = Restore::new(growing, restoring.collect());
         assert_eq!(restore.step().unwrap(), [task(0)]);
         assert_eq!(restore.step().unwrap(), [task(1)]);
         assert!(restore.is_done());
         for store in &stores {
             let is_restored = |found: Option<&[u8]>| found == Some(b"restored");
             assert!(store.borrow().get(b"key", is_restored).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_topic_holds_what_was_processed_and_no_more() {
+        let mut builder = TopologyBuilder::new();
+        let consumed = Consumed::<String, i64>::new().nullable();
+        let source = builder.add_source("source", ["input"], consumed.clone());
+        builder.add_processor("table", || Ignored, &[&source]);
+        let store = StoreBuilder::key_value("store", utf8(), i64());
+        builder.add_source_store(store, "input", &consumed, &["table"]);
+        let topology = builder.build().unwrap();
+        let rows = Arc::clone(&topology.source_store("store").unwrap().rows);
+        let store = Rc::new(RefCell::new(topology.store("store").create()));
+        let restoring = Restoring {
+            task: task(0),
+            changelog: TopicPartition::new(Arc::from("input"), 0),
+            store: Rc::clone(&store),
+            source: Some(FromSource {
+                end: Offset::new(2),
+                replay: Replay::new(rows, Arc::new(SystemClock::new())),
+            }),
+        };
+        let steps = [vec![
+            (0, 0, &b"8 bytes."[..]),
+            (0, 1, b"no i64"),
+            (0, 2, b"not yet."),
+        ]];
+        let growing = Growing(steps.into(), Offset::new(3));
+        let mut restore = Restore::new(growing, vec![restoring]);
+        restore.step().unwrap();
+        assert!(restore.is_done());
+        let found = store
+            .borrow()
+            .get(b"key", |value| value.map(<[u8]>::to_vec));
+        assert_eq!(found.unwrap().as_deref(), Some(&b"8 bytes."[..]));
+    }
+
+    /// Takes records and does nothing.
+    struct Ignored;
+
+    impl Processor for Ignored {
+        type KeyIn = Option<String>;
+        type ValueIn = Option<i64>;
+        type KeyOut = ();
+        type ValueOut = ();
+
+        fn process(
+            &mut self,
+            _record: Record<Option<String>, Option<i64>>,
+            _ctx: &mut Context<(), ()>,
+        ) -> Result<(), Fault> {
+            Ok(())
         }
     }
 }

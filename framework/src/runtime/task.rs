@@ -21,7 +21,7 @@ use crate::processor::{
 use crate::record::{Offset, RawRecord, TaskId};
 use crate::state::TaskStore;
 use crate::time::{Clock, Timestamp};
-use crate::topology::{TaskChain, Topology};
+use crate::topology::{Replay, TaskChain, Topology};
 
 /// What tasks of one worker have in common.
 #[derive(Debug, Clone)]
@@ -40,6 +40,15 @@ pub(crate) struct Task {
     /// The highest timestamp processed of each input, in the order of the inputs.
     partition_times: Vec<Timestamp>,
     committed: Times,
+}
+
+/// A store that can be restored.
+pub(crate) struct DurableStore {
+    /// Its changelog, or the topic that it is a copy of.
+    pub(crate) topic: Arc<str>,
+    pub(crate) store: Rc<RefCell<TaskStore>>,
+    /// How the records of a topic that is no changelog become rows.
+    pub(crate) replay: Option<Replay>,
 }
 
 /// What goes back with an aborted batch.
@@ -266,17 +275,24 @@ impl Task {
         self.partition_times[input]
     }
 
-    /// The logged stores with their changelog topics, for a restore.
-    pub(crate) fn logged_stores(&self) -> Vec<(Arc<str>, Rc<RefCell<TaskStore>>)> {
+    /// The stores that outlive the task, with the topics that they are restored from.
+    pub(crate) fn durable_stores(&self) -> Vec<DurableStore> {
         let application_id = &self.settings.application_id;
         let slots = self.scope.stores.values();
-        let logged = slots.filter_map(|slot| {
-            Some((
-                slot.spec.changelog_topic(application_id)?,
-                Rc::clone(&slot.store),
-            ))
+        let durable = slots.filter_map(|slot| {
+            let source = self.topology.source_store(&slot.spec.name);
+            let topic = match source {
+                Some(source) => source.topic.resolve(application_id),
+                None => slot.spec.changelog_topic(application_id)?,
+            };
+            let clock = Arc::clone(&self.settings.clock);
+            Some(DurableStore {
+                topic,
+                store: Rc::clone(&slot.store),
+                replay: source.map(|source| Replay::new(Arc::clone(&source.rows), clock)),
+            })
         });
-        logged.collect()
+        durable.collect()
     }
 
     /// A store of the task by name.

@@ -47,7 +47,7 @@ pub struct StoreBuilder<K, V> {
     kind: StoreKind,
     logged: bool,
     changelog_config: BTreeMap<String, String>,
-    serdes: StoreSerdes<K, V>,
+    serdes: Arc<StoreSerdes<K, V>>,
     windows: Option<WindowedStoreSpec>,
 }
 
@@ -166,10 +166,10 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         key: impl Serde<Item = K>,
         value: impl Serde<Item = V>,
     ) -> Self {
-        let serdes = StoreSerdes {
+        let serdes = Arc::new(StoreSerdes {
             key: SharedSerde::new(key),
             value: SharedSerde::new(value),
-        };
+        });
         StoreBuilder {
             name,
             kind,
@@ -201,6 +201,10 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         &self.name
     }
 
+    pub(crate) fn shared_serdes(&self) -> Arc<StoreSerdes<K, V>> {
+        Arc::clone(&self.serdes)
+    }
+
     pub(crate) fn into_spec(mut self) -> StoreSpec {
         if let Some(windows) = &self.windows {
             let policy = match windows.shape.duplicates {
@@ -224,7 +228,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
             kind: self.kind,
             logged: self.logged,
             changelog_config: self.changelog_config,
-            serdes: Arc::new(self.serdes),
+            serdes: self.serdes,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::Drops;
 use crate::processor::{Collector, Prepared, PunctuationKind, StoreSlot, TopicId};
 use crate::record::{Offset, RawRecord, TaskId};
-use crate::runtime::{Task, TaskSettings};
+use crate::runtime::{DurableStore, Task, TaskSettings};
 use crate::time::{ManualClock, Timestamp};
 use crate::topology::Topology;
 
@@ -276,15 +276,8 @@ impl Engine {
             let Some(record) = self.waiting(place, input) else {
                 return Ok(());
             };
-            let raw = RawRecord {
-                offset: record.offset,
-                timestamp: record.timestamp,
-                key: record.key.as_deref(),
-                value: record.value.as_deref(),
-                headers: &record.headers,
-            };
             let running = &mut self.running[place];
-            let prepared = running.task.prepare(input, &raw);
+            let prepared = running.task.prepare(input, &raw(&record));
             match prepared {
                 Ok(Prepared::At(timestamp)) => {
                     running.queues[input].head = Some(timestamp);
@@ -330,10 +323,7 @@ impl Engine {
     /// changelogs, times and offsets from the last commit, all else is lost.
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         self.setup.capture.abort();
-        let restored = self
-            .running
-            .iter()
-            .map(|running| self.restored(&running.task));
+        let restored = self.running.iter().map(|running| self.restored(running));
         let restored: Vec<Task> = restored.collect::<Result<_, Error>>()?;
         for (running, task) in self.running.iter_mut().zip(restored) {
             running.task = task;
@@ -346,28 +336,40 @@ impl Engine {
         self.run()
     }
 
-    fn restored(&self, before: &Task) -> Result<Task, Error> {
+    fn restored(&self, running: &Running) -> Result<Task, Error> {
+        let before = &running.task;
         let mut task = self.new_task(before.id())?;
-        let partition = usize::try_from(before.id().partition).unwrap_or(0);
-        for (changelog, store) in task.logged_stores() {
-            let log = self
-                .setup
-                .capture
-                .log(self.setup.capture.topic(&changelog)?);
-            let records = log.partition(partition);
-            store.borrow_mut().restore(records.filter_map(|record| {
-                Some((
-                    record.key.as_deref()?,
-                    record.value.as_deref(),
-                    record.timestamp,
-                ))
-            }))?;
+        for durable in task.durable_stores() {
+            self.restore(running, durable)?;
         }
         let times: Vec<Timestamp> = (0..before.inputs().len())
             .map(|input| before.partition_time(input))
             .collect();
         task.resume_times(&times);
         Ok(task)
+    }
+
+    fn restore(&self, running: &Running, durable: DurableStore) -> Result<(), Error> {
+        let partition = usize::try_from(running.task.id().partition).unwrap_or(0);
+        let topic = self.setup.capture.topic(&durable.topic)?;
+        let log = self.setup.capture.log(topic);
+        let mut store = durable.store.borrow_mut();
+        let Some(mut replay) = durable.replay else {
+            let records = log.partition(partition);
+            return store.restore(records.filter_map(|record| {
+                let key = record.key.as_deref()?;
+                Some((key, record.value.as_deref(), record.timestamp))
+            }));
+        };
+        let queue = running.queues.iter().find(|queue| queue.topic == topic);
+        let processed = queue.map_or(0, |queue| queue.next);
+        for record in log.partition(partition).take(processed) {
+            if let Some(row) = replay.row(&raw(record)) {
+                let row = (&row.key[..], row.value.as_deref(), row.timestamp);
+                store.restore(std::iter::once(row))?;
+            }
+        }
+        Ok(())
     }
 
     /// Closes every processor; nothing can be piped any more.
@@ -393,6 +395,16 @@ impl Engine {
     pub(super) fn holders(&self, store: &str) -> impl Iterator<Item = (&Task, &StoreSlot)> {
         let tasks = self.running.iter().map(|running| &running.task);
         tasks.filter_map(move |task| Some((task, task.store(store)?)))
+    }
+}
+
+fn raw(record: &CapturedRecord) -> RawRecord<'_> {
+    RawRecord {
+        offset: record.offset,
+        timestamp: record.timestamp,
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        headers: &record.headers,
     }
 }
 

@@ -9,6 +9,7 @@ use super::node::{
     NodeFactory, NodeKind, NodeSpec, ProcessorFactory, SinkFactory, SourceFactory, Target,
 };
 use super::options::{Consumed, Produced, TopicName};
+use super::source_store::{RowsOf, SourceStore};
 use super::sub_topology::split;
 use super::{InternalTopic, Topology};
 use crate::error::{Error, ErrorKind};
@@ -108,6 +109,7 @@ pub struct TopologyBuilder {
     nodes: Vec<NodeSpec>,
     by_name: BTreeMap<Arc<str>, usize>,
     stores: BTreeMap<Arc<str>, StoreSpec>,
+    source_stores: BTreeMap<Arc<str>, SourceStore>,
     internal_topics: BTreeMap<Arc<str>, InternalTopic>,
     copartitions: Vec<BTreeSet<TopicName>>,
     /// What is wrong so far: told all at once by `build`.
@@ -226,6 +228,27 @@ impl TopologyBuilder {
         }
     }
 
+    /// Adds a store that holds the last value of each key of a source's topic, read as `consumed`
+    /// says: it has no changelog, and is restored from that topic.
+    pub fn add_source_store<K: Clone + 'static, V: Clone + 'static>(
+        &mut self,
+        store: StoreBuilder<K, V>,
+        topic: impl Into<TopicName>,
+        consumed: &Consumed<Option<K>, Option<V>>,
+        processors: &[&str],
+    ) {
+        let rows = RowsOf {
+            consumed: consumed.clone(),
+            store: store.shared_serdes(),
+        };
+        let source = SourceStore {
+            topic: topic.into(),
+            rows: Arc::new(rows),
+        };
+        self.source_stores.insert(Arc::from(store.name()), source);
+        self.add_state_store(store.with_logging_disabled(), processors);
+    }
+
     /// Gives a processor access to stores; processors that share one run in the same task.
     pub fn connect_processor_and_stores(&mut self, processor: &str, stores: &[&str]) {
         let node = self
@@ -298,12 +321,22 @@ impl TopologyBuilder {
         Ok(Topology {
             nodes: self.nodes,
             stores: self.stores,
+            source_stores: self.source_stores,
             internal_topics: self.internal_topics,
             sub_topologies,
         })
     }
 
     fn check_stores(&mut self) {
+        for (store, source) in &self.source_stores {
+            let topic = &source.topic;
+            let is_read = |node: &NodeSpec| node.source_topics().contains(topic);
+            if !self.nodes.iter().any(is_read) {
+                self.problems.push(format!(
+                    "store {store} is a copy of topic {topic}, which no source reads"
+                ));
+            }
+        }
         let used = self
             .nodes
             .iter()

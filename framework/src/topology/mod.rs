@@ -21,6 +21,7 @@ mod sub_topology;
 mod partition_counts;
 mod describe;
 mod instantiate;
+mod source_store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,6 +32,7 @@ pub use options::{Consumed, OffsetReset, Produced, TopicName};
 
 pub(crate) use instantiate::TaskChain;
 pub(crate) use partition_counts::PartitionCounts;
+pub(crate) use source_store::{Replay, SourceStore};
 pub(crate) use sub_topology::SubTopology;
 
 use node::NodeSpec;
@@ -43,6 +45,8 @@ use crate::state::StoreSpec;
 pub struct Topology {
     nodes: Vec<NodeSpec>,
     stores: BTreeMap<Arc<str>, StoreSpec>,
+    /// By store: the topic that it is a copy of.
+    source_stores: BTreeMap<Arc<str>, SourceStore>,
     internal_topics: BTreeMap<Arc<str>, InternalTopic>,
     sub_topologies: Vec<SubTopology>,
 }
@@ -85,6 +89,11 @@ impl Topology {
         self.stores
             .get(name)
             .expect("the builder checked that every named store exists")
+    }
+
+    /// The topic that a store is a copy of, if it is one.
+    pub(crate) fn source_store(&self, name: &str) -> Option<&SourceStore> {
+        self.source_stores.get(name)
     }
 
     /// Every topic that a sink writes by name.

@@ -35,7 +35,12 @@ pub(crate) fn add_source_table<K: Data, V: Data>(
     let read = TopicName::from(topic);
     let (topic, output, kept) = (topic.to_owned(), Arc::clone(&name), Rc::clone(&keeping));
     let node = graph.add(Arc::clone(&name), &[], move |lowering| {
-        lowering.source(&source, &topic, consumed.nullable());
+        let consumed = consumed.nullable();
+        let materialized = match lowering.reuses_source_topics {
+            true => materialized.copied_from(&topic, &consumed),
+            false => materialized,
+        };
+        lowering.source(&source, &topic, consumed);
         lower_source::<K, V, Option<K>, Option<V>>(lowering, &output, &store, materialized, &kept);
     });
     graph.reads(node, read);

@@ -15,7 +15,7 @@
 //! - Without transactions nothing of librdkafka's transactional calls is made: what was sent is
 //!   sent, and aborting is waiting until nothing is on its way any more.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -183,9 +183,16 @@ impl Producer for KafkaProducer {
     ) -> Result<(), BrokerError> {
         let list = committing(offsets)?;
         let (client, group) = (self.client.clone(), group.clone());
-        let call = move || client.send_offsets(&list, &group, timeout);
+        let call = Call::start(move || client.send_offsets(&list, &group, timeout));
         let tried = "adding offsets to the transaction";
-        match in_time(call, timeout + self.offsets_grace) {
+        // What is queued leaves while the coordinator is asked: neither waits for the other.
+        let (mut left, mut outcome) = (timeout + self.offsets_grace, None);
+        while outcome.is_none() && !left.is_zero() && !self.client.flush(FLUSH_SLICE.min(left)) {
+            self.serve();
+            left = left.saturating_sub(FLUSH_SLICE);
+            outcome = call.outcome(Duration::ZERO);
+        }
+        match outcome.or_else(|| call.outcome(left.max(FLUSH_SLICE))) {
             Some(outcome) => outcome.map_err(|failure| self.judge(failure, tried)),
             None => {
                 self.stuck = true;
@@ -259,24 +266,30 @@ fn stuck() -> Failure {
     )
 }
 
-/// Makes a call on a thread of its own; none if it does not return in time.
+/// A call that is made on a thread of its own, so that it can be given up.
 ///
 /// librdkafka waits without end for the group's coordinator once it was told three times, a few
 /// milliseconds apart, that there is none at present (2.12.1, `rdkafka_coord.c`: nobody looks
 /// whether the request can be tried once more). Nothing ends that wait but the process: the thread
 /// keeps its client and is left behind.
-fn in_time<R: Send + 'static>(
-    call: impl FnOnce() -> R + Send + 'static,
-    limit: Duration,
-) -> Option<R> {
-    let (tell, told) = sync_channel(1);
-    let thread = std::thread::Builder::new().name("offsets".to_owned());
-    let spawned = thread.spawn(move || {
-        // Nobody listens any more if it took too long.
-        drop(tell.send(call()));
-    });
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "cannot start a thread");
+struct Call<R>(Receiver<R>);
+
+impl<R: Send + 'static> Call<R> {
+    fn start(call: impl FnOnce() -> R + Send + 'static) -> Self {
+        let (tell, told) = sync_channel(1);
+        let thread = std::thread::Builder::new().name("offsets".to_owned());
+        let spawned = thread.spawn(move || {
+            // Nobody listens any more if it took too long.
+            drop(tell.send(call()));
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "cannot start a thread");
+        }
+        Call(told)
     }
-    told.recv_timeout(limit).ok()
+
+    /// None if it does not return in time.
+    fn outcome(&self, limit: Duration) -> Option<R> {
+        self.0.recv_timeout(limit).ok()
+    }
 }

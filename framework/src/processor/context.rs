@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::Children;
+use super::node_time::NodeTime;
 use super::punctuation::{Punctuation, PunctuationKind};
 use super::scope::TaskScope;
 use super::stores::ConnectedStores;
@@ -321,6 +322,13 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
     #[must_use]
     pub fn stream_time(&self) -> Timestamp {
         self.scope.stream_time.get()
+    }
+
+    /// The stream time of this node alone, which it advances itself: for an operator that tells
+    /// late records from what it has seen, not from what others have. It is kept through crashes.
+    #[must_use]
+    pub fn node_time(&self) -> NodeTime {
+        self.scope.node_times.of(&self.node)
     }
 
     /// The wall clock: the machine's, or the one a test turns.

@@ -17,6 +17,7 @@ mod context;
 mod stores;
 mod scope;
 mod punctuation;
+mod node_time;
 mod node;
 mod source;
 mod sink;
@@ -25,6 +26,7 @@ mod fixed_key;
 
 pub use context::Context;
 pub use fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
+pub use node_time::NodeTime;
 pub use partition::{Partitioner, Partitions, murmur2};
 pub use punctuation::{Punctuation, PunctuationKind};
 pub use stores::ConnectedStores;

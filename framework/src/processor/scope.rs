@@ -11,6 +11,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::node_time::NodeTimes;
 use super::punctuation::Schedules;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{DropReason, Drops};
@@ -64,6 +65,8 @@ pub(crate) struct TaskScope {
     pub(crate) schedules: RefCell<Schedules>,
     /// The highest timestamp that the task has seen.
     pub(crate) stream_time: Cell<Timestamp>,
+    /// The highest timestamp that each node has seen, of those that asked.
+    pub(crate) node_times: NodeTimes,
     /// The timestamp of the record, or punctuation, in process: what changelog records carry.
     pub(crate) record_time: Cell<Timestamp>,
     /// Whether processors are being initialised, outside any batch.
@@ -92,6 +95,7 @@ impl TaskScope {
             stores: BTreeMap::new(),
             schedules: RefCell::new(Schedules::default()),
             stream_time: Cell::new(Timestamp::NONE),
+            node_times: NodeTimes::default(),
             record_time: Cell::new(Timestamp::NONE),
             initialising: Cell::new(false),
             inputs: Vec::new(),

@@ -198,7 +198,9 @@ impl ActiveTask {
 
     fn position(&self, lane: &Lane, offset: Offset) -> (TopicPartition, Committed) {
         let partition_time = self.task.partition_time(lane.input);
-        let metadata = OffsetMetadata::new(partition_time, self.next).encode();
+        let metadata = OffsetMetadata::new(partition_time, self.next);
+        let metadata = metadata.with_node_times(&self.task.node_times());
+        let metadata = metadata.encode();
         (lane.partition.clone(), Committed { offset, metadata })
     }
 

@@ -194,6 +194,13 @@ impl<C: Cluster> Worker<C> {
         });
         let times: Vec<Timestamp> = times.collect();
         task.resume_times(&times);
+        // Of one node's times beside several partitions the highest counts.
+        let mut node_times: BTreeMap<Arc<str>, Timestamp> = BTreeMap::new();
+        for (node, time) in own.values().flat_map(|s| s.metadata.node_times()) {
+            let highest = node_times.entry(node).or_insert(time);
+            *highest = time.max(*highest);
+        }
+        task.resume_node_times(node_times.into_iter());
         Ok(task)
     }
 

@@ -4,6 +4,7 @@
 //! UTF-8 key ‖ i64 (8)]`, big-endian; no entries are no bytes. Java reads it, and we read Java's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +16,9 @@ const VERSION: u8 = 2;
 /// Our entries: how many batches the task has committed, and which worker committed the last.
 const BATCH_KEY: &str = "onceflow.batch";
 const WORKER_KEY: &str = "onceflow.worker";
+
+/// The stream time of a node: this and the node's name.
+const NODE_TIME_PREFIX: &str = "onceflow.time.";
 
 /// Brokers refuse a longer string (`offset.metadata.max.bytes`).
 const METADATA_BYTES_MAX: usize = 4096;
@@ -66,6 +70,33 @@ impl OffsetMetadata {
             partition_time,
             entries,
         }
+    }
+
+    /// With the stream times of nodes, as many as fit: the others begin anew after a restart, as
+    /// all do in Kafka Streams.
+    pub(crate) fn with_node_times(mut self, times: &[(Arc<str>, Timestamp)]) -> Self {
+        let entry_bytes = |key: &str| 4 + key.len() + 8;
+        let own: usize = self.entries.keys().map(|key| entry_bytes(key)).sum();
+        let mut bytes = 1 + 8 + 4 + own;
+        for (node, time) in times {
+            let key = format!("{NODE_TIME_PREFIX}{node}");
+            bytes += entry_bytes(&key);
+            // Four characters for three bytes.
+            if bytes.div_ceil(3) * 4 > METADATA_BYTES_MAX {
+                tracing::warn!(%node, "no room beside the offsets for the stream time of the node");
+                break;
+            }
+            self.entries.insert(key, time.as_millis());
+        }
+        self
+    }
+
+    /// The stream times of nodes.
+    pub(crate) fn node_times(&self) -> impl Iterator<Item = (Arc<str>, Timestamp)> + '_ {
+        self.entries.iter().filter_map(|(key, time)| {
+            let node = key.strip_prefix(NODE_TIME_PREFIX)?;
+            Some((Arc::from(node), Timestamp::from_millis(*time)))
+        })
     }
 
     /// The batch that committed it; number 0 before the first of ours.
@@ -144,6 +175,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn stream_times_of_nodes_travel_with_the_offsets_as_far_as_there_is_room() {
+        let named = |index: i64| {
+            let node = format!("KSTREAM-AGGREGATE-{index:010}");
+            (Arc::from(node), Timestamp::from_millis(index))
+        };
+        let times: Vec<(Arc<str>, Timestamp)> = (0..100).map(named).collect();
+        let metadata = OffsetMetadata::new(Timestamp::NONE, Stamp::default());
+        let text = metadata.with_node_times(&times).encode();
+        assert!(text.len() <= METADATA_BYTES_MAX);
+        let read: Vec<_> = OffsetMetadata::decode(&text).node_times().collect();
+        assert!(read.len() > 40, "{}", read.len());
+        assert_eq!(read[..], times[..read.len()]);
+    }
 
     #[test]
     fn the_bytes_are_those_of_kafka_streams() {

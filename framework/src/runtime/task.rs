@@ -130,6 +130,16 @@ impl Task {
         self.scope.stream_time.set(stream_time);
     }
 
+    /// Takes over the times of nodes that the group has committed.
+    pub(crate) fn resume_node_times(&mut self, times: impl Iterator<Item = (Arc<str>, Timestamp)>) {
+        self.scope.node_times.resume(times);
+    }
+
+    /// The stream times of the nodes that have one of their own: committed beside the offsets.
+    pub(crate) fn node_times(&self) -> Vec<(Arc<str>, Timestamp)> {
+        self.scope.node_times.all()
+    }
+
     /// Initialises the processors, once the stores are restored.
     pub(crate) fn init(&mut self) -> Result<(), Error> {
         self.init_processors()?;
@@ -224,6 +234,7 @@ impl Task {
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().apply()?;
         }
+        self.scope.node_times.commit();
         self.committed = self.times();
         Ok(self.scope.take_drops())
     }
@@ -234,6 +245,7 @@ impl Task {
             slot.store.borrow_mut().discard();
         }
         drop(self.scope.take_drops());
+        self.scope.node_times.roll_back();
         self.scope.at.set(None);
         self.scope.stream_time.set(self.committed.stream_time);
         self.partition_times

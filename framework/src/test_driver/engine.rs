@@ -346,6 +346,7 @@ impl Engine {
             .map(|input| before.partition_time(input))
             .collect();
         task.resume_times(&times);
+        task.resume_node_times(before.node_times().into_iter());
         Ok(task)
     }
 

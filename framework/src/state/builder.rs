@@ -212,10 +212,9 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
                 false => "compact,delete",
             };
             let retention = windows.segments.retention_ms;
-            let retention = retention.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
             let defaults = [
                 ("cleanup.policy", policy.to_owned()),
-                ("retention.ms", retention.to_string()),
+                ("retention.ms", changelog_retention(retention)),
             ];
             for (name, value) in defaults {
                 let config = self.changelog_config.entry(name.to_owned());
@@ -231,6 +230,11 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
             serdes: self.serdes,
         }
     }
+}
+
+fn changelog_retention(retention_ms: i64) -> String {
+    let retention = retention_ms.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
+    retention.to_string()
 }
 
 impl<K: 'static, V: 'static> StoreBuilder<K, ValueAndTimestamp<V>> {

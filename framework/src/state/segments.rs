@@ -80,6 +80,16 @@ impl Segments {
         observed_ms.saturating_sub(self.retention_ms)
     }
 
+    /// The lowest time that is kept.
+    pub(super) fn kept_from_ms(&self, observed_ms: i64) -> i64 {
+        let expired = self.expired_ms(observed_ms);
+        match self.key {
+            SegmentedKey::Window => expired.saturating_add(1),
+            // A session at the very edge can still be merged with, though it is not read any more.
+            SegmentedKey::Session => expired,
+        }
+    }
+
     /// What the store calls an entry of the changelog, and its time.
     pub(super) fn stored_key(&self, changelog_key: &[u8]) -> Result<(Bytes, i64), Error> {
         let time = self.time_of(changelog_key).filter(|time| *time >= 0);

@@ -165,6 +165,12 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
         self.typed(self.raw.scan_all(Times::ALL, Direction::Forward))
     }
 
+    /// The earliest end that is read: what ends before it is expired.
+    #[must_use]
+    pub fn readable_from(&self) -> Timestamp {
+        Timestamp::from_millis(self.raw.expired_ms().saturating_add(1))
+    }
+
     /// How long a session is kept after the end of a later one.
     #[must_use]
     pub fn retention(&self) -> Duration {

@@ -104,7 +104,7 @@ impl<K: 'static> WindowedStore<K> {
         self.log.send(logged_key, write.logged, write.logged_at)?;
         let mut store = self.store.borrow_mut();
         store.observe(time);
-        if time <= self.segments.expired_ms(store.observed_ms()) {
+        if time < self.segments.kept_from_ms(store.observed_ms()) {
             self.log.refused();
         } else {
             store.put(&stored_key, write.stored.as_deref());

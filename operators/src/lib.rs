@@ -63,6 +63,7 @@ mod repartition;
 mod builder;
 mod stateless;
 mod aggregate;
+mod windows;
 mod tables;
 mod joins;
 pub mod prelude;
@@ -79,6 +80,10 @@ pub use stateless::BranchedKStream;
 pub use stream::KStream;
 pub use table::KTable;
 pub use tables::KGroupedTable;
+pub use windows::{
+    EmitStrategy, SessionWindowedKStream, SessionWindows, SlidingWindows, TimeWindowedKStream,
+    TimeWindows, UnlimitedWindows, Windows,
+};
 
 /// What keys and values must be: owned and clonable, for where the graph forks.
 ///

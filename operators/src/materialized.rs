@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onceflow_framework::serde::{DefaultSerde, Serde, SharedSerde};
 use onceflow_framework::state::StoreBuilder;
@@ -30,6 +31,7 @@ pub struct Materialized<K, V> {
     changelog_config: BTreeMap<String, String>,
     /// The topic that the table is a copy of, and how it is read, if it needs no changelog.
     copied: Option<Copied<K, V>>,
+    retention: Option<Duration>,
 }
 
 /// A topic, and how it is read.
@@ -65,6 +67,7 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             logged: true,
             changelog_config: BTreeMap::new(),
             copied: None,
+            retention: None,
         }
     }
 
@@ -88,6 +91,31 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
         self.changelog_config
             .insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Keeps the windows of a windowed table readable for that long behind stream time, instead of
+    /// just until they close. No window is updated for longer: that is what grace is for.
+    ///
+    /// A retention that is shorter than windows stay open is reported when the topology is built.
+    /// Tables without windows have none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let day = Duration::from_secs(24 * 60 * 60);
+    /// let readable_for_a_day: Materialized<String, i64> = Materialized::as_store("clicks").with_retention(day);
+    /// # let _ = readable_for_a_day;
+    /// ```
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
+    pub(crate) fn retention(&self) -> Option<Duration> {
+        self.retention
     }
 
     /// The name given, if any.
@@ -129,6 +157,11 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     fn store(&self, name: &Arc<str>) -> StoreBuilder<K, V> {
         let (key, value) = (self.key.clone(), self.value.clone());
         let store = StoreBuilder::timestamped_key_value(&**name, key, value);
+        self.configure(store)
+    }
+
+    /// The changelog of a store, as asked for.
+    pub(crate) fn configure<R: 'static>(&self, store: StoreBuilder<K, R>) -> StoreBuilder<K, R> {
         let config = self.changelog_config.iter();
         let store = config.fold(store, |store, (k, v)| store.with_changelog_config(k, v));
         if self.logged {
@@ -154,6 +187,7 @@ impl<K, V> Clone for Materialized<K, V> {
             logged: self.logged,
             changelog_config: self.changelog_config.clone(),
             copied: self.copied.clone(),
+            retention: self.retention,
         }
     }
 }

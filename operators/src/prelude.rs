@@ -10,20 +10,26 @@
 //! ```
 
 pub use crate::{
-    BuildOptions, Data, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
-    Materialized, Named, OrNull, Repartitioned, StreamsBuilder,
+    BuildOptions, Data, EmitStrategy, Grouped, Joined, KGroupedStream, KGroupedTable, KStream,
+    KTable, Materialized, Named, OrNull, Repartitioned, SessionWindowedKStream, SessionWindows,
+    SlidingWindows, StreamsBuilder, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };
 pub use onceflow_framework::processor::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, Partitions,
     Processor, Punctuation, PunctuationKind,
 };
 pub use onceflow_framework::serde::{
-    DefaultSerde, Serde, bincode, bytes, f32, f64, i16, i32, i64, json, nullable, utf8, uuid, vec,
+    DefaultSerde, Serde, bincode, bytes, f32, f64, i16, i32, i64, json, nullable, session_windowed,
+    time_windowed, utf8, uuid, vec,
 };
-pub use onceflow_framework::state::{KeyValueStore, StoreBuilder, TimestampedKeyValueStore};
+pub use onceflow_framework::state::{
+    KeyValueStore, SessionStore, StoreBuilder, TimestampedKeyValueStore, TimestampedWindowStore,
+    WindowStore,
+};
 pub use onceflow_framework::test_driver::{TestDriver, TestInputTopic, TestOutputTopic};
 pub use onceflow_framework::time::RecordTime;
 pub use onceflow_framework::topology::{Consumed, OffsetReset, Produced};
 pub use onceflow_framework::{
-    App, Config, Error, ErrorKind, Fault, Headers, Record, State, Timestamp, Topology,
+    App, Config, Error, ErrorKind, Fault, Headers, Record, State, Timestamp, Topology, Window,
+    Windowed,
 };

@@ -1,0 +1,152 @@
+//! Rows of time windows: where they are kept, how they are read, updated and handed on.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceflow_framework::processor::Context;
+use onceflow_framework::serde::{Serde, SharedSerde};
+use onceflow_framework::state::{TimestampedWindowStore, ValueAndTimestamp};
+use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Window, Windowed};
+
+use super::emit::EmitStrategy;
+use crate::Data;
+use crate::change::Change;
+
+/// The context of an aggregation in windows.
+pub(super) type RowContext<K, A> = Context<Windowed<K>, Change<A>>;
+
+/// The rows of an aggregation in time windows, as one task keeps them.
+pub(super) struct TimeRows<K, X, A, U> {
+    pub(super) name: Arc<str>,
+    /// From the start of a window to its end.
+    pub(super) size: Duration,
+    pub(super) result: SharedSerde<A>,
+    pub(super) emit: EmitStrategy,
+    pub(super) sends_old: bool,
+    /// Makes a new row of a value and the old row.
+    pub(super) update: Arc<U>,
+    pub(super) store: Option<TimestampedWindowStore<K, A>>,
+    pub(super) types: PhantomData<fn(X)>,
+}
+
+/// What a row begins with before it is updated.
+pub(super) enum Before<A> {
+    /// The row itself, or nothing.
+    Row(Option<ValueAndTimestamp<A>>),
+    /// The row of another window, whose records are in this one too.
+    Of(Option<ValueAndTimestamp<A>>),
+}
+
+impl<K, X, A, U> TimeRows<K, X, A, U>
+where
+    K: Data,
+    X: Data,
+    A: Data,
+    U: Fn(&K, X, Option<A>) -> Option<A>,
+{
+    pub(super) fn open(&mut self, ctx: &RowContext<K, A>) -> Result<(), Error> {
+        self.store = Some(ctx.timestamped_window_store(&self.name)?);
+        Ok(())
+    }
+
+    pub(super) fn store(&self) -> &TimestampedWindowStore<K, A> {
+        let store = self.store.as_ref();
+        store.expect("init opens the store before the first record")
+    }
+
+    pub(super) fn window(&self, start: Timestamp) -> Window {
+        Window::new(start, start + self.size)
+    }
+
+    /// Updates the row of the window that the record's key names.
+    pub(super) fn update(
+        &self,
+        record: &Record<Windowed<K>, X>,
+        before: Before<A>,
+        ctx: &mut RowContext<K, A>,
+    ) -> Result<(), Fault> {
+        let (before, is_own) = match before {
+            Before::Row(row) => (row, true),
+            Before::Of(row) => (row, false),
+        };
+        let (row, timestamp) = match before {
+            Some(row) => (Some(row.value), row.timestamp.max(record.timestamp)),
+            None => (None, record.timestamp),
+        };
+        let old = row.as_ref().filter(|_| self.sends_old && is_own).cloned();
+        let new = (self.update)(&record.key.key, record.value.clone(), row);
+        let new = new.filter(|new| !self.result.is_null(new));
+        let row = new.map(|value| ValueAndTimestamp { value, timestamp });
+        self.put(&record.key, row.as_ref())?;
+        let new = row.map(|row| row.value);
+        let change = Change { old, new };
+        self.hand_on(&record.key, (change, timestamp), &record.headers, ctx)
+    }
+
+    /// Gives a window the row of another one that holds the same records.
+    pub(super) fn copy(
+        &self,
+        key: &Windowed<K>,
+        row: &ValueAndTimestamp<A>,
+        headers: &Headers,
+        ctx: &mut RowContext<K, A>,
+    ) -> Result<(), Fault> {
+        self.put(key, Some(row))?;
+        let change = Change {
+            old: None,
+            new: Some(row.value.clone()),
+        };
+        self.hand_on(key, (change, row.timestamp), headers, ctx)
+    }
+
+    fn put(&self, key: &Windowed<K>, row: Option<&ValueAndTimestamp<A>>) -> Result<(), Error> {
+        self.store().put(&key.key, row, key.window.start)
+    }
+
+    fn hand_on(
+        &self,
+        key: &Windowed<K>,
+        (value, timestamp): (Change<A>, Timestamp),
+        headers: &Headers,
+        ctx: &mut RowContext<K, A>,
+    ) -> Result<(), Fault> {
+        if self.emit.is_on_close() {
+            return Ok(());
+        }
+        ctx.forward(Record {
+            key: key.clone(),
+            value,
+            timestamp,
+            headers: headers.clone(),
+        })
+    }
+
+    /// Hands on every row whose window begins from `from` to `to`, by start and key.
+    pub(super) fn emit(
+        &self,
+        (from, to): (Timestamp, Timestamp),
+        headers: &Headers,
+        ctx: &mut RowContext<K, A>,
+    ) -> Result<(), Fault> {
+        if from > to {
+            return Ok(());
+        }
+        let closed = self.store().fetch_all_with_expired(from, to);
+        let mut closed = closed.collect::<Result<Vec<_>, Error>>()?;
+        // A segment may hold several starts; within one start the order is that of the keys.
+        closed.sort_by_key(|(key, _)| key.window.start);
+        for (key, row) in closed {
+            ctx.forward(Record {
+                key,
+                value: Change {
+                    old: None,
+                    new: Some(row.value),
+                },
+                timestamp: row.timestamp,
+                headers: headers.clone(),
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -13,17 +13,18 @@ use serde_json::Value;
 use super::fields::Fields;
 use super::handles::Stream;
 use super::unplayable::{Unplayable, unplayable};
-use super::{aggregates, joins, processor, sources, stateless, tables};
+use super::{aggregates, joins, processor, sources, stateless, tables, windows};
 
 /// Whether the family knows the op; if so, it was applied.
 pub(super) type Applied = Result<bool, Unplayable>;
 
 /// Every family, by what applies its ops. The first that knows one takes it.
-const FAMILIES: [fn(&mut Build, &Fields<'_>) -> Applied; 6] = [
+const FAMILIES: [fn(&mut Build, &Fields<'_>) -> Applied; 7] = [
     sources::apply,
     stateless::apply,
     tables::apply,
     aggregates::apply,
+    windows::apply,
     joins::apply,
     processor::apply,
 ];

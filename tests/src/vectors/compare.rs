@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use onceflow::prelude::*;
+use onceflow::state::ValueAndTimestamp;
 use onceflow::test_driver::CapturedRecord;
 use serde_json::{Value, json};
 
-use super::play::{Answer, bytes};
+use super::play::{Answer, WindowedKeys, bytes};
 use super::val::Val;
 
 /// What is not as expected.
@@ -46,7 +47,7 @@ pub(super) fn branches(
 }
 
 pub(super) fn step(
-    step: usize,
+    (step, keys): (usize, WindowedKeys),
     ours: &Answer,
     expected: &Value,
     differences: &mut Vec<Difference>,
@@ -56,7 +57,7 @@ pub(super) fn step(
         let topic = record["topic"].as_str().expect("an output has a topic");
         out.entry(topic.to_owned())
             .or_default()
-            .push(printed_expected(record));
+            .push(printed_expected(record, keys));
     }
     let ours_out: BTreeMap<String, Vec<String>> = ours
         .out
@@ -98,7 +99,7 @@ fn line(key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64, headers: &[Str
     format!("{}={}@{timestamp}[{headers}]", text(key), text(value))
 }
 
-fn printed_expected(record: &Value) -> String {
+fn printed_expected(record: &Value, keys: WindowedKeys) -> String {
     let headers = record["h"].as_array().into_iter().flatten();
     let headers: Vec<String> = headers
         .map(|pair| {
@@ -114,7 +115,7 @@ fn printed_expected(record: &Value) -> String {
         .collect();
     let timestamp = record["ts"].as_i64().expect("an output has a time");
     line(
-        bytes(&record["k"]).as_deref(),
+        keys.bytes(&record["k"]).as_deref(),
         bytes(&record["v"]).as_deref(),
         timestamp,
         &headers,
@@ -166,11 +167,6 @@ pub(super) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Ve
 
 /// The rows of a store, whose types are tried.
 fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
-    let json_of = |val: &Val| match val {
-        Val::Null => Value::Null,
-        Val::Text(text) => json!(text),
-        Val::Int(number) => json!(number),
-    };
     if let Ok(store) = driver.timestamped_key_value_store::<Val, Val>(name) {
         let rows = store.all()?.into_iter();
         return Ok(rows
@@ -185,10 +181,58 @@ fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
             .map(|(k, row)| json!([json_of(&k), row.value, row.timestamp.as_millis()]).to_string())
             .collect());
     }
+    if let Some(rows) = windowed_rows_of(driver, name)? {
+        return Ok(rows);
+    }
     let rows = driver.key_value_store::<Val, Val>(name)?.all()?.into_iter();
     Ok(rows
         .map(|(k, v)| json!([json_of(&k), json_of(&v)]).to_string())
         .collect())
+}
+
+/// The rows of a window or session store, if it is one.
+fn windowed_rows_of(driver: &TestDriver, name: &str) -> Result<Option<Vec<String>>, Error> {
+    let time_row = |key: Windowed<Val>, value: Value, timestamp: Timestamp| {
+        let start = key.window.start.as_millis();
+        json!([json_of(&key.key), start, value, timestamp.as_millis()]).to_string()
+    };
+    let session_row = |key: Windowed<Val>, value: Value| {
+        let (start, end) = (key.window.start.as_millis(), key.window.end.as_millis());
+        json!([json_of(&key.key), start, end, value]).to_string()
+    };
+    if let Ok(store) = driver.timestamped_window_store::<Val, Val>(name) {
+        let rows = store.all()?.into_iter();
+        let row = |(key, row): (_, ValueAndTimestamp<Val>)| {
+            time_row(key, json_of(&row.value), row.timestamp)
+        };
+        return Ok(Some(rows.map(row).collect()));
+    }
+    if let Ok(store) = driver.timestamped_window_store::<Val, i64>(name) {
+        let rows = store.all()?.into_iter();
+        let row = |(key, row): (_, ValueAndTimestamp<i64>)| {
+            time_row(key, json!(row.value), row.timestamp)
+        };
+        return Ok(Some(rows.map(row).collect()));
+    }
+    if let Ok(store) = driver.session_store::<Val, Val>(name) {
+        let rows = store.all()?.into_iter();
+        return Ok(Some(
+            rows.map(|(k, v)| session_row(k, json_of(&v))).collect(),
+        ));
+    }
+    if let Ok(store) = driver.session_store::<Val, i64>(name) {
+        let rows = store.all()?.into_iter();
+        return Ok(Some(rows.map(|(k, v)| session_row(k, json!(v))).collect()));
+    }
+    Ok(None)
+}
+
+fn json_of(val: &Val) -> Value {
+    match val {
+        Val::Null => Value::Null,
+        Val::Text(text) => json!(text),
+        Val::Int(number) => json!(number),
+    }
 }
 
 /// None for a record without a timestamp.

@@ -18,6 +18,11 @@ fn split(spec: &str) -> (&str, String) {
     (name, arg.to_owned())
 }
 
+/// Null starts with nothing.
+fn starts_with(val: &Val, start: &str) -> bool {
+    val.as_text().is_some_and(|text| text.starts_with(start))
+}
+
 fn number(arg: &str) -> usize {
     arg.parse().expect("a count")
 }
@@ -156,7 +161,7 @@ pub(super) fn reduce(spec: &str) -> Result<Reduce, Unplayable> {
         "last" => Arc::new(|_, b| b.clone()),
         "first" => Arc::new(|a, _| a.clone()),
         "max" => Arc::new(|a, b| a.max(b).clone()),
-        "null_if" => Arc::new(move |a, b| match b.printed().starts_with(&*arg) {
+        "null_if" => Arc::new(move |a, b| match starts_with(b, &arg) {
             true => Val::Null,
             false => joined(a, "+", b),
         }),
@@ -175,14 +180,10 @@ pub(super) fn join(spec: Option<&str>) -> Result<Join, Unplayable> {
         "key_pair" => Arc::new(move |k, l, r| Val::Text(k.printed() + &pair(l, r))),
         "left" => Arc::new(|_, l, _| l.clone()),
         "right" => Arc::new(|_, _, r| r.clone()),
-        "null_if_right" => {
-            Arc::new(
-                move |_, l, r| match r.as_text().is_some_and(|r| r.starts_with(&*arg)) {
-                    true => Val::Null,
-                    false => Val::Text(pair(l, r)),
-                },
-            )
-        }
+        "null_if_right" => Arc::new(move |_, l, r| match starts_with(r, &arg) {
+            true => Val::Null,
+            false => Val::Text(pair(l, r)),
+        }),
         other => return unplayable(format!("join function {other}")),
     })
 }
@@ -219,7 +220,7 @@ pub(super) fn aggregate(spec: &str) -> Result<Aggregate, Unplayable> {
             Val::Text(format!("{g}+{k}={v}"))
         }),
         "last" => Arc::new(|_, v, _| v.clone()),
-        "null_if" => Arc::new(move |_, v, g| match v.printed().starts_with(&*arg) {
+        "null_if" => Arc::new(move |_, v, g| match starts_with(v, &arg) {
             true => Val::Null,
             false => Val::Text(format!("{}+{}", g.printed(), v.printed())),
         }),
@@ -228,6 +229,16 @@ pub(super) fn aggregate(spec: &str) -> Result<Aggregate, Unplayable> {
         "sum" => Arc::new(move |_, v, g| Val::Int(sum(g) + parsed(v))),
         "minus" => Arc::new(move |_, v, g| Val::Int(sum(g) - parsed(v))),
         other => return unplayable(format!("aggregate function {other}")),
+    })
+}
+
+/// Makes one aggregate of two.
+pub(super) fn merge(spec: &str) -> Result<Reduce, Unplayable> {
+    Ok(match spec {
+        "paren" => Arc::new(|a, b| Val::Text(format!("({}|{})", a.printed(), b.printed()))),
+        "last" => Arc::new(|_, b| b.clone()),
+        "sum" => Arc::new(|a, b| Val::Int(int(a) + int(b))),
+        other => return unplayable(format!("merge function {other}")),
     })
 }
 

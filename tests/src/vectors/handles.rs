@@ -14,6 +14,7 @@ use super::processor::Processed;
 use super::stateless::Stateless;
 use super::tables::{IntoTable, Tabular};
 use super::val::{Kind, View};
+use super::windows::Windowable;
 
 /// What can be done with a stream.
 pub(super) trait AnyStream:
@@ -29,7 +30,7 @@ pub(super) trait AnyTable: Any + Tabular + JoinedTable {}
 impl<K: View, V: View<Row = V>> AnyTable for KTable<K, V> {}
 
 /// What can be done with a grouped stream or table.
-pub(super) trait AnyGrouped: Any + Aggregated {}
+pub(super) trait AnyGrouped: Any + Aggregated + Windowable {}
 
 impl<K, V, K0, V0> AnyGrouped for KGroupedStream<K, V, K0, V0>
 where

@@ -26,6 +26,7 @@ mod sources;
 mod stateless;
 mod tables;
 mod aggregates;
+mod windows;
 mod joins;
 mod processor;
 mod play;

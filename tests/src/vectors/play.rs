@@ -56,6 +56,38 @@ impl<'j> Expected<'j> {
     }
 }
 
+/// How keys within windows are written on output topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WindowedKeys {
+    Time,
+    Session,
+}
+
+impl WindowedKeys {
+    /// No case has both.
+    fn of(ops: &[Value]) -> Self {
+        let in_sessions = |op: &Value| op["window"]["kind"] == "session";
+        match ops.iter().any(in_sessions) {
+            true => WindowedKeys::Session,
+            false => WindowedKeys::Time,
+        }
+    }
+
+    /// The bytes of an output's key.
+    pub(super) fn bytes(self, key: &Value) -> Option<Bytes> {
+        let Some(inner) = key.get("w") else {
+            return bytes(key);
+        };
+        let time = |name: &str| key[name].as_i64().expect("a time").to_be_bytes();
+        let mut written = bytes(inner)?.to_vec();
+        if self == WindowedKeys::Session {
+            written.extend_from_slice(&time("e"));
+        }
+        written.extend_from_slice(&time("s"));
+        Some(Bytes::from(written))
+    }
+}
+
 /// Plays a case; answers what differs.
 pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     for about in ["id", "family", "about", "v"] {
@@ -113,14 +145,15 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let mut differences = Vec::new();
     compare::description(&described, expected.get("describe"), &mut differences);
     compare::branches(&branches, expected.get("branches"), &mut differences);
-    play_all(&driver, steps, &expected, &mut differences);
+    let keys = WindowedKeys::of(ops);
+    play_all(&driver, (steps, keys), &expected, &mut differences);
     Ok(differences)
 }
 
 /// Plays the steps, and compares what they answer and what they leave.
 fn play_all(
     driver: &TestDriver,
-    steps: &[Value],
+    (steps, keys): (&[Value], WindowedKeys),
     expected: &Expected<'_>,
     differences: &mut Vec<Difference>,
 ) {
@@ -136,7 +169,7 @@ fn play_all(
     let mut played = Played::default();
     for (step, expected) in steps.iter().zip(answers) {
         let answer = played.step(driver, &Fields::of("step", step));
-        compare::step(played.steps - 1, &answer, expected, differences);
+        compare::step((played.steps - 1, keys), &answer, expected, differences);
     }
     if let Some(stores) = expected.get("stores") {
         compare::stores(driver, stores, differences);
@@ -243,12 +276,14 @@ impl Played {
     }
 }
 
-/// Drops as Java counts them: without those at a repartition's null-key filter.
+/// Drops as Java counts them: without those at a repartition's null-key filter, and without what
+/// only a store did not keep.
 fn counted(drops: &Drops) -> u64 {
     let uncounted = |node: &str, reason: DropReason| {
         let is_filter =
             node.starts_with("KSTREAM-FILTER-") || node.ends_with("-repartition-filter");
-        is_filter && reason == DropReason::NullKey
+        let is_refused = reason == DropReason::Expired; // `store_refused`
+        is_refused || (is_filter && reason == DropReason::NullKey)
     };
     let counted = drops
         .iter()
@@ -294,6 +329,9 @@ pub(super) fn bytes(value: &Value) -> Option<Bytes> {
         Value::Number(number) => {
             let number = number.as_i64().expect("an int64");
             Some(Bytes::copy_from_slice(&number.to_be_bytes()))
+        }
+        Value::Object(windowed) if windowed.contains_key("w") => {
+            unreachable!("keys within windows are outputs")
         }
         Value::Object(raw) => Some(unhex(raw["hex"].as_str().expect("raw bytes"))),
         other => panic!("{other} is no key or value"),

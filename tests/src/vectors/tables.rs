@@ -1,5 +1,7 @@
 //! Operators that take a table, and those that make one of a stream.
 
+use std::time::Duration;
+
 use onceflow::prelude::*;
 use serde_json::Value;
 
@@ -37,7 +39,7 @@ pub(super) fn materialized<K: View, V: View>(
     let Some(mat) = op.object_or("mat") else {
         return Ok(None);
     };
-    for unsupported in ["versioned_ms", "segment_ms", "lru", "retention_ms"] {
+    for unsupported in ["versioned_ms", "segment_ms", "lru"] {
         if mat.get(unsupported).is_some() {
             return unplayable(format!("stores with {unsupported}"));
         }
@@ -48,6 +50,9 @@ pub(super) fn materialized<K: View, V: View>(
     }
     if mat.get("logging").and_then(Value::as_bool) == Some(false) {
         materialized = materialized.with_logging_disabled();
+    }
+    if let Some(millis) = mat.number_or("retention_ms") {
+        materialized = materialized.with_retention(Duration::from_millis(millis.unsigned_abs()));
     }
     // Engines and caches change no answer that is compared here.
     mat.text_or("type");

@@ -1,5 +1,7 @@
 //! The one type of keys and values in the runner: null, text or an int64.
 
+use std::time::Duration;
+
 use onceflow::prelude::*;
 use onceflow::serde::{Encoded, SerdeError, SharedSerde};
 
@@ -15,6 +17,10 @@ pub(super) enum Val {
 pub(super) enum Kind {
     Text,
     Int,
+    /// A text within a window of that size.
+    InWindow(Duration),
+    /// A text within a session.
+    InSession,
 }
 
 impl Kind {
@@ -84,6 +90,26 @@ impl View for i64 {
     }
 }
 
+impl View for Windowed<Val> {
+    type Row = Windowed<Val>;
+
+    fn view(&self) -> Val {
+        let (key, Window { start, end }) = (self.key.printed(), self.window);
+        Val::Text(format!("{key}@{start}/{end}"))
+    }
+
+    fn from_val(_: Val) -> Option<Self> {
+        unreachable!("no function makes a key within a window")
+    }
+
+    fn serde_of(kind: Kind) -> SharedSerde<Self> {
+        match kind {
+            Kind::InWindow(size) => SharedSerde::new(time_windowed(ValSerde(Kind::Text), size)),
+            _ => SharedSerde::new(session_windowed(ValSerde(Kind::Text))),
+        }
+    }
+}
+
 impl<V: View<Row = V>> View for Option<V> {
     type Row = V;
 
@@ -142,6 +168,9 @@ impl Serde for ValSerde {
             return Ok(Val::Null);
         };
         match self.0 {
+            Kind::InWindow(_) | Kind::InSession => {
+                Err(SerdeError::new("a key within a window is no value"))
+            }
             // Java's String serde replaces what is not UTF-8.
             Kind::Text => Ok(Val::Text(String::from_utf8_lossy(bytes).into_owned())),
             Kind::Int => onceflow::serde::i64()

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 
+use crate::promise::Asked;
+
 /// Money moves between accounts, exactly once, while the program that moves it is being killed.
 ///
 /// A worker process debits and credits accounts with onceflow. This process writes random
@@ -32,6 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 5, value_parser = value_parser!(u64).range(0..=1_000))]
     pub(crate) crashes: u64,
 
+    /// What the worker promises: under the two weaker ones money gets lost, or made
+    #[arg(long, value_enum, default_value_t = Asked::ExactlyOnce)]
+    pub(crate) guarantee: Asked,
+
     /// Repeats a run: the same seed gives the same transfers, and crashes at the same points
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -56,6 +62,7 @@ const AFTER_HELP: &str = "\
 Examples:
   cargo run --release --example banking_transfer
   cargo run --release --example banking_transfer -- --crashes 30 --transfers 500000
+  cargo run --release --example banking_transfer -- --guarantee all   all three, side by side
   cargo run --release --example banking_transfer -- --seed 4711
   cargo run --release --example banking_transfer -- --bootstrap-servers localhost:9092 --keep-topics
   RUST_LOG=info cargo run --release --example banking_transfer     the worker's log, as it happens
@@ -82,6 +89,9 @@ pub(crate) struct WorkerArguments {
     pub(crate) run: String,
     #[arg(long)]
     pub(crate) threads: usize,
+    /// Kafka's name of the guarantee.
+    #[arg(long)]
+    pub(crate) guarantee: String,
 }
 
 impl WorkerArguments {
@@ -93,6 +103,7 @@ impl WorkerArguments {
             format!("--application-id={}", self.application_id),
             format!("--run={}", self.run),
             format!("--threads={}", self.threads),
+            format!("--guarantee={}", self.guarantee),
         ];
         words.map(OsString::from).to_vec()
     }
@@ -131,6 +142,7 @@ mod tests {
             application_id: "bank".to_owned(),
             run: String::new(),
             threads: 3,
+            guarantee: "at_least_once".to_owned(),
         };
         let line = told.to_command_line();
         let words = std::iter::once(OsString::from("banking_transfer")).chain(line);
@@ -138,6 +150,7 @@ mod tests {
             panic!("not a worker");
         };
         assert_eq!((read.run.as_str(), read.threads), ("", 3));
+        assert_eq!(read.guarantee, told.guarantee);
         assert_eq!(read.bootstrap_servers, told.bootstrap_servers);
         assert_eq!(read.application_id, told.application_id);
     }

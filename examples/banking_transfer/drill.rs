@@ -20,6 +20,7 @@ use onceflow_examples::text::{count, seconds};
 use onceflow_examples::worker::{Log, Worker};
 use onceflow_examples::writer::Writer;
 
+use crate::promise::Promise;
 use crate::settled::Settled;
 use crate::setup::Setup;
 
@@ -34,6 +35,9 @@ const LOOK_WAIT: Duration = Duration::from_millis(5);
 
 /// After a crash, nothing more comes into sight once nothing has for so long.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// Where transfers may be lost, the last has come into sight once nothing has for so long.
+const NO_MORE: Duration = Duration::from_secs(3);
 
 /// A run in which nothing was settled for so long is over.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -115,7 +119,7 @@ pub(crate) fn run(setup: &Setup, reader: &Reader<'_>, interrupt: &Interrupt) -> 
 
 impl Drill<'_> {
     fn until_settled(&mut self, interrupt: &Interrupt) -> Result<End> {
-        while !self.settled.is_complete() {
+        while !self.settled.is_complete() && !self.is_over() {
             interrupt.check()?;
             if self.now() - self.last_settled > STALL_TIMEOUT {
                 return Ok(End::Stalled);
@@ -127,6 +131,14 @@ impl Drill<'_> {
         }
         self.writer.finish()?;
         Ok(End::Settled)
+    }
+
+    /// Whether what is missing is lost, and the guarantee allows it.
+    fn is_over(&self) -> bool {
+        let may_lose = !self.setup.promise.settles_all();
+        let written = self.written == self.setup.transfers.len();
+        let quiet = self.now() - self.last_settled > NO_MORE;
+        may_lose && written && quiet && self.restarted.is_none()
     }
 
     /// Writes transfers, a part at a time.
@@ -201,7 +213,11 @@ impl Drill<'_> {
         if !due || !in_flight {
             return Ok(());
         }
-        if plan.inside && !self.reader.has_open_transaction(&self.setup.changelog())? {
+        let transactional = self.setup.promise == Promise::ExactlyOnce;
+        if plan.inside
+            && transactional
+            && !self.reader.has_open_transaction(&self.setup.changelog())?
+        {
             return Ok(());
         }
         self.crash()
@@ -225,7 +241,10 @@ impl Drill<'_> {
         let (number, planned) = (self.crashes.len(), self.setup.crashes.len());
         let settled = count(self.settled.count);
         let state = match open_partitions {
-            0 => "between two transactions".to_owned(),
+            0 if self.setup.promise == Promise::ExactlyOnce => {
+                "between two transactions".to_owned()
+            }
+            0 => "somewhere in a batch".to_owned(),
             open => format!("transaction open on {open} partitions"),
         };
         self.progress.tell(&format!(

@@ -14,6 +14,7 @@ use crate::audit::{Audit, Finding};
 use crate::drill::{Drilled, End};
 use crate::history::{Hidden, History};
 use crate::model::OPENING_BALANCE;
+use crate::promise::{Outcome, Promise};
 use crate::setup::Setup;
 
 /// What is about to happen.
@@ -26,7 +27,8 @@ pub(crate) fn opening(setup: &Setup) {
     let (transfers, accounts) = (count(setup.transfers.len()), count(setup.accounts));
     let (threads, partitions) = (setup.worker.threads, setup.partitions);
     let (balance, crashes) = (count(OPENING_BALANCE), setup.crashes.len());
-    heading("Banking transfer: exactly once, under kill -9");
+    let words = setup.promise.words();
+    heading(&format!("Banking transfer: {words}, under kill -9"));
     println!("  broker     {broker}, at {servers}");
     println!("  bank       {accounts} accounts with {balance} each");
     println!("  transfers  {transfers}, at random, over {partitions} partitions");
@@ -60,11 +62,10 @@ pub(crate) fn closing(
     row("  refused", count(refused), "the balance was too low");
     row("crashes", count(drilled.crashes.len()), &crashes);
     recovery(drilled);
-    row(
-        "aborted records",
-        count(aborted),
-        "of crashed workers; no read_committed reader saw them",
-    );
+    if setup.promise == Promise::ExactlyOnce {
+        let remark = "of crashed workers; no read_committed reader saw them";
+        row("aborted records", count(aborted), remark);
+    }
     for topic in hidden.iter().filter(|topic| topic.count() > 0) {
         row("", count(topic.count()), &format!("in {}", topic.topic));
     }
@@ -72,15 +73,20 @@ pub(crate) fn closing(
     row("money after", count(audit.money_after), "");
     row("time", seconds(drilled.took), &rate);
     println!();
-    heading("Audit of everything that was committed");
-    audit.findings.iter().for_each(finding);
-    println!();
+    if setup.promise == Promise::ExactlyOnce {
+        heading("Audit of everything that was committed");
+        audit.findings.iter().for_each(finding);
+        println!();
+    }
 }
 
 fn crashes(drilled: &Drilled, planned: usize) -> String {
     let crashes = &drilled.crashes;
     let open = crashes.iter().filter(|crash| crash.open_partitions > 0);
-    let open = format!("kill -9; {} of them inside a transaction", open.count());
+    let open = match open.count() {
+        0 => "kill -9".to_owned(),
+        open => format!("kill -9; {open} of them inside a transaction"),
+    };
     match planned - crashes.len() {
         0 => open,
         spared => format!("{open}; {spared} more found nothing left to do"),
@@ -118,26 +124,77 @@ fn finding(finding: &Finding) {
 }
 
 /// The last line, and what to do; answers whether all is well.
-pub(crate) fn verdict(setup: &Setup, drilled: &Drilled, audit: &Audit) -> bool {
+pub(crate) fn verdict(setup: &Setup, drilled: &Drilled, outcome: &Outcome) -> bool {
     let stalled = drilled.end == End::Stalled;
-    if audit.passed() && !stalled {
-        println!(
-            "{}: every transfer took effect exactly once.",
-            styled("PASSED", Style::Green)
-        );
+    let words = setup.promise.words();
+    if outcome.kept && !stalled {
+        let passed = styled("PASSED", Style::Green);
+        let (lost, repeated) = (count(outcome.lost), count(outcome.repeated));
+        match setup.promise {
+            Promise::ExactlyOnce => {
+                println!("{passed}: every transfer took effect exactly once.");
+            }
+            Promise::AtLeastOnce => {
+                println!("{passed}: no transfer was lost. Results that came again: {repeated}.\n");
+            }
+            Promise::AtMostOnce => {
+                println!("{passed}: no transfer came twice. Transfers that were lost: {lost}.\n");
+            }
+        }
         return true;
     }
     let failed = styled("FAILED", Style::Red);
     if stalled {
         println!("{failed}: the drill was given up, for a minute no transfer was settled.");
     } else {
-        println!("{failed}: exactly-once is broken, which is a bug in onceflow: please report it.");
+        println!("{failed}: {words} is broken, which is a bug in onceflow: please report it.");
     }
     println!(
         "  Repeat it with --seed {} and the same other arguments.",
         setup.seed
     );
     false
+}
+
+/// The same crashes under each promise, if there was more than one.
+pub(crate) fn side_by_side(outcomes: &[Outcome]) {
+    if outcomes.len() < 2 {
+        return;
+    }
+    println!();
+    heading("Side by side: the same transfers and kills under each guarantee");
+    println!(
+        "  {:<14} {:>7} {:>16} {:>16} {:>14} {:>14}   money",
+        "", "kill -9", "transfers lost", "came again", "money before", "money after"
+    );
+    for outcome in outcomes {
+        println!(
+            "  {:<14} {:>7} {:>16} {:>16} {:>14} {:>14}   {}",
+            outcome.promise.words(),
+            count(outcome.crashes),
+            count(outcome.lost),
+            count(outcome.repeated),
+            count(outcome.money_before),
+            count(outcome.money_after),
+            money(outcome)
+        );
+    }
+    println!();
+}
+
+fn money(outcome: &Outcome) -> String {
+    let Outcome {
+        money_before: before,
+        money_after: after,
+        ..
+    } = outcome;
+    match after - before {
+        _ if !outcome.kept => styled("the promise is broken", Style::Red),
+        0 if outcome.promise == Promise::ExactlyOnce => styled("right", Style::Green),
+        0 => "right, by luck".to_owned(),
+        made @ 1.. => styled(&format!("{} made", count(made)), Style::Red),
+        lost => styled(&format!("{} lost", count(-lost)), Style::Red),
+    }
 }
 
 /// Where to look.

@@ -8,6 +8,7 @@ use onceflow_examples::worker::{Log, Worker};
 use crate::arguments::{Arguments, WorkerArguments};
 use crate::crashes::CrashPlan;
 use crate::model::{Topics, Transfer, account, transfers};
+use crate::promise::Promise;
 
 /// A seed that nobody chose has this many digits at most: somebody may have to type it.
 const SEEDS: u64 = 1_000_000;
@@ -15,6 +16,7 @@ const SEEDS: u64 = 1_000_000;
 /// A run, ready to begin.
 #[derive(Debug)]
 pub(crate) struct Setup {
+    pub(crate) promise: Promise,
     pub(crate) cluster: Cluster,
     pub(crate) topics: Topics,
     pub(crate) seed: u64,
@@ -28,8 +30,13 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// The seed of a run for which none was chosen.
+    pub(crate) fn any_seed() -> u64 {
+        unpredictable() % SEEDS
+    }
+
     /// Connects, decides everything, and creates the topics.
-    pub(crate) fn prepare(arguments: &Arguments) -> Result<Self> {
+    pub(crate) fn prepare(arguments: &Arguments, promise: Promise, seed: u64) -> Result<Self> {
         let cluster = Cluster::connect(arguments.bootstrap_servers.as_deref())?;
         let id = format!("{:06x}", unpredictable() & 0xff_ffff);
         // Nobody else is on the embedded broker, so the names can be plain there.
@@ -39,7 +46,6 @@ impl Setup {
             format!("-{id}")
         };
         let topics = Topics::of(&run);
-        let seed = arguments.seed.unwrap_or_else(|| unpredictable() % SEEDS);
         let mut random = Random::seeded(seed);
         let crashes = CrashPlan::draw(&mut random, arguments.transfers, arguments.crashes);
         let worker = WorkerArguments {
@@ -47,9 +53,11 @@ impl Setup {
             application_id: format!("banking-transfer{run}"),
             run,
             threads: usize::from(arguments.threads),
+            guarantee: promise.setting().to_owned(),
         };
         cluster.create_topics(&topics.names(), arguments.partitions)?;
         Ok(Setup {
+            promise,
             topics,
             seed,
             accounts: arguments.accounts,

@@ -159,6 +159,7 @@ async fn run(arguments: &WorkerArguments) -> Result<(), Error> {
         // left open, and is given its partitions at once.
         .instance_id("teller")
         .static_membership(true)
+        .property("processing.guarantee", &arguments.guarantee)
         .build()?;
     let app = App::new(bank(&Topics::of(&arguments.run))?, config)?;
     app.start().await?;

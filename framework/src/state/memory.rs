@@ -14,28 +14,31 @@
 //! - A slot is in `dirty` exactly if it has something staged, and holds a committed value or
 //!   something staged, or is free.
 //! - Hashes find keys and order nothing: scans go by `order`, a commit by `dirty`.
+//! - A look-up waits for memory twice: for the index, and for the slot, which is a cache line.
 //! - Freed slots are taken again, not given back: memory follows the most keys there ever were.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use foldhash::quality::RandomState;
 
 use super::short_bytes::ShortBytes;
+use super::slot_index::{SlotId, SlotIndex};
 use super::staged::Direction;
 use super::store::{ByteStore, Entry, KeyRange};
+use super::versions::{Staged, Versions};
 use crate::error::Error;
 
 /// A map in memory. As a [`ByteStore`] it shows what is committed.
+#[derive(Default)]
 pub struct MemoryStore {
     slots: Vec<Slot>,
     free: Vec<SlotId>,
-    index: HashTable<SlotId>,
+    index: SlotIndex,
     /// Seeded anew for each store: keys come from outside.
     hasher: RandomState,
     dirty: Vec<SlotId>,
@@ -46,20 +49,11 @@ pub struct MemoryStore {
     last: Cell<Option<SlotId>>,
 }
 
-/// A place in `slots`; they number fewer than 2^32.
-type SlotId = u32;
-
+/// A cache line: whoever finds a key has its values.
+#[repr(align(64))]
 struct Slot {
     key: ShortBytes,
-    committed: Option<ShortBytes>,
-    staged: Staged,
-}
-
-/// What the open batch did to a key.
-enum Staged {
-    Nothing,
-    Deletion,
-    Value(ShortBytes),
+    versions: Versions,
 }
 
 /// Whose eyes a scan has.
@@ -72,15 +66,11 @@ enum View {
 
 impl Slot {
     fn value(&self, view: View) -> Option<&[u8]> {
-        match (&self.staged, view) {
-            (Staged::Value(value), View::Task) => Some(value.as_slice()),
-            (Staged::Deletion, View::Task) => None,
-            _ => self.committed.as_ref().map(ShortBytes::as_slice),
+        match (view, self.versions.staged()) {
+            (View::Task, Staged::Value(value)) => Some(value),
+            (View::Task, Staged::Deletion) => None,
+            _ => self.versions.committed(),
         }
-    }
-
-    fn is_free(&self) -> bool {
-        self.committed.is_none() && matches!(self.staged, Staged::Nothing)
     }
 }
 
@@ -104,39 +94,28 @@ impl MemoryStore {
             // There is nothing to delete.
             (None, None) => return,
         };
-        let slot = &mut self.slots[id as usize];
-        if matches!(slot.staged, Staged::Nothing) {
+        let versions = &mut self.slots[id as usize].versions;
+        if versions.staged() == Staged::Nothing {
             self.dirty.push(id);
         }
-        slot.staged = value.map_or(Staged::Deletion, |value| Staged::Value(value.into()));
+        versions.stage(value);
     }
 
     /// Makes what is staged the committed state.
     pub(super) fn commit_staged(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for id in dirty.drain(..) {
-            let slot = &mut self.slots[id as usize];
-            match std::mem::replace(&mut slot.staged, Staged::Nothing) {
-                Staged::Value(value) => self.committed += u64::from(slot.commit(Some(value))),
-                Staged::Deletion => {
-                    self.committed -= u64::from(slot.commit(None));
-                    self.release(id);
-                }
-                Staged::Nothing => unreachable!("a dirty slot has something staged"),
-            }
-        }
-        self.dirty = dirty;
+        self.settle_dirty(Versions::commit);
     }
 
     /// Forgets what is staged.
     pub(super) fn discard_staged(&mut self) {
+        self.settle_dirty(Versions::discard);
+    }
+
+    /// Leaves nothing staged, and no slot that holds nothing.
+    fn settle_dirty(&mut self, settle: impl Fn(&mut Versions)) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for id in dirty.drain(..) {
-            let slot = &mut self.slots[id as usize];
-            slot.staged = Staged::Nothing;
-            if slot.is_free() {
-                self.release(id);
-            }
+            self.change(id, &settle);
         }
         self.dirty = dirty;
     }
@@ -148,20 +127,22 @@ impl MemoryStore {
 
     /// Writes past the open batch: what a changelog holds is committed already.
     pub(super) fn write_committed(&mut self, key: &[u8], value: Option<&[u8]>) {
-        match (self.find(key), value) {
-            (found, Some(value)) => {
-                let id = found.unwrap_or_else(|| self.insert(key));
-                let slot = &mut self.slots[id as usize];
-                self.committed += u64::from(slot.commit(Some(value.into())));
-            }
-            (Some(id), None) => {
-                let slot = &mut self.slots[id as usize];
-                self.committed -= u64::from(slot.commit(None));
-                if slot.is_free() {
-                    self.release(id);
-                }
-            }
-            (None, None) => {}
+        let id = match (self.find(key), value) {
+            (Some(id), _) => id,
+            (None, Some(_)) => self.insert(key),
+            (None, None) => return,
+        };
+        self.change(id, |versions| versions.set_committed(value));
+    }
+
+    /// Changes what a slot holds; one that holds nothing any more is free.
+    fn change(&mut self, id: SlotId, change: impl FnOnce(&mut Versions)) {
+        let versions = &mut self.slots[id as usize].versions;
+        self.committed -= u64::from(versions.committed().is_some());
+        change(versions);
+        self.committed += u64::from(versions.committed().is_some());
+        if versions.is_empty() {
+            self.release(id);
         }
     }
 
@@ -200,27 +181,35 @@ impl MemoryStore {
     fn order(&self) -> &BTreeMap<ShortBytes, SlotId> {
         self.order.get_or_init(|| {
             let slots = (0..).zip(&self.slots);
-            let taken = slots.filter(|(_, slot)| !slot.is_free());
+            let taken = slots.filter(|(_, slot)| !slot.versions.is_empty());
             taken.map(|(id, slot)| (slot.key.clone(), id)).collect()
         })
     }
 
     fn find(&self, key: &[u8]) -> Option<SlotId> {
-        let is_key = |id: &SlotId| self.slots[*id as usize].key.as_slice() == key;
-        if let Some(last) = self.last.get().filter(is_key) {
+        let is_key = |id: SlotId| self.slots[id as usize].key.is(key);
+        if let Some(last) = self.last.get().filter(|last| is_key(*last)) {
             return Some(last);
         }
-        let found = self.index.find(self.hasher.hash_one(key), is_key).copied();
+        let found = self.index.find(self.hash(key), is_key);
         self.last.set(found);
         found
+    }
+
+    fn hash(&self, key: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        let hash = hasher.finish();
+        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+        let half = hash as u32;
+        half
     }
 
     /// Gives a key that has none a slot; the caller fills it.
     fn insert(&mut self, key: &[u8]) -> SlotId {
         let slot = Slot {
             key: key.into(),
-            committed: None,
-            staged: Staged::Nothing,
+            versions: Versions::NONE,
         };
         let id = if let Some(id) = self.free.pop() {
             self.slots[id as usize] = slot;
@@ -230,9 +219,7 @@ impl MemoryStore {
             self.slots.push(slot);
             id.expect("2^32 slots take more memory than a task can have")
         };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let hash_of = |id: &SlotId| hasher.hash_one(slots[*id as usize].key.as_slice());
-        self.index.insert_unique(hasher.hash_one(key), id, hash_of);
+        self.index.insert(self.hash(key), id);
         if let Some(order) = self.order.get_mut() {
             order.insert(key.into(), id);
         }
@@ -243,23 +230,12 @@ impl MemoryStore {
     /// Takes a slot that holds nothing any more out of everything.
     fn release(&mut self, id: SlotId) {
         let key = std::mem::replace(&mut self.slots[id as usize].key, ShortBytes::EMPTY);
-        let hash = self.hasher.hash_one(key.as_slice());
-        let found = self.index.find_entry(hash, |other| *other == id);
-        found.expect("a slot is in the index").remove();
+        self.index.remove(self.hash(key.as_slice()), id);
         if let Some(order) = self.order.get_mut() {
             order.remove(&key);
         }
         self.free.push(id);
         self.last.set(None);
-    }
-}
-
-impl Slot {
-    /// Replaces the committed value; answers whether there is one more, or one less.
-    fn commit(&mut self, value: Option<ShortBytes>) -> bool {
-        let (before, after) = (self.committed.is_some(), value.is_some());
-        self.committed = value;
-        before != after
     }
 }
 
@@ -301,21 +277,6 @@ fn owned((key, value): (&[u8], &[u8])) -> Entry {
 
 fn slice_of(bound: &Bound<Bytes>) -> Bound<&[u8]> {
     bound.as_ref().map(|bytes| &bytes[..])
-}
-
-impl Default for MemoryStore {
-    fn default() -> Self {
-        MemoryStore {
-            slots: Vec::new(),
-            free: Vec::new(),
-            index: HashTable::new(),
-            hasher: RandomState::default(),
-            dirty: Vec::new(),
-            order: OnceCell::new(),
-            committed: 0,
-            last: Cell::new(None),
-        }
-    }
 }
 
 impl fmt::Debug for MemoryStore {

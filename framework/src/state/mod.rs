@@ -21,6 +21,8 @@ mod store;
 mod changelog;
 mod staged;
 mod short_bytes;
+mod versions;
+mod slot_index;
 mod memory;
 mod segments;
 mod task_store;

@@ -38,6 +38,17 @@ impl ShortBytes {
             Place::Heap(bytes) => bytes,
         }
     }
+
+    /// Whether these are the bytes.
+    pub(super) fn is(&self, other: &[u8]) -> bool {
+        let own = self.as_slice();
+        // The usual keys, without a call: two words that may overlap.
+        if (8..=16).contains(&own.len()) && own.len() == other.len() {
+            let same_start = own.first_chunk::<8>() == other.first_chunk();
+            return same_start && own.last_chunk::<8>() == other.last_chunk();
+        }
+        own == other
+    }
 }
 
 impl From<&[u8]> for ShortBytes {
@@ -90,20 +101,34 @@ mod tests {
 
     #[test]
     fn bytes_of_any_length_come_back_and_keep_their_order() {
-        let lengths = [0, 1, 21, 22, 23, 255, 256, 300];
+        let lengths = [0, 1, 7, 8, 15, 16, 17, 21, 22, 23, 255, 256, 300];
         let of = |length: usize| vec![7; length];
         for left in lengths {
             assert_eq!(ShortBytes::from(&of(left)[..]).as_slice(), of(left));
             for right in lengths {
-                let order = ShortBytes::from(&of(left)[..]).cmp(&ShortBytes::from(&of(right)[..]));
-                assert_eq!(order, left.cmp(&right));
+                let [left_bytes, right_bytes] =
+                    [left, right].map(|length| ShortBytes::from(&of(length)[..]));
+                assert_eq!(left_bytes.cmp(&right_bytes), left.cmp(&right));
+                assert_eq!(left_bytes.is(right_bytes.as_slice()), left == right);
             }
         }
         assert_eq!(ShortBytes::EMPTY, ShortBytes::from(&[][..]));
     }
 
     #[test]
+    fn a_difference_anywhere_is_one() {
+        for length in [1, 8, 12, 16, 17, 22, 40] {
+            let bytes = vec![7; length];
+            for at in 0..length {
+                let mut other = bytes.clone();
+                other[at] = 8;
+                assert!(!ShortBytes::from(&bytes[..]).is(&other), "{at} of {length}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_in_place_costs_no_more_than_a_vector() {
-        assert_eq!(size_of::<Option<Option<ShortBytes>>>(), 24);
+        assert_eq!(size_of::<ShortBytes>(), 24);
     }
 }

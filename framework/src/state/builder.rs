@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::segments::{SegmentedKey, SegmentedStore, Segments};
+use super::segments::{SegmentedKey, Segments};
 use super::task_store::{ChangelogFormat, TaskStore};
 use super::timestamped::ValueAndTimestamp;
 use super::window_store::{TimestampedSerde, WindowShape};
@@ -289,9 +289,7 @@ impl StoreSpec {
             }
         };
         if let Some(windows) = &self.windows {
-            let segments = windows.segments;
-            let engine = Box::new(SegmentedStore::new(segments));
-            return TaskStore::segmented(engine, format, segments);
+            return TaskStore::segmented(format, windows.segments);
         }
         TaskStore::in_memory(format)
     }

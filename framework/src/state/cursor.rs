@@ -17,13 +17,13 @@ use super::task_store::TaskStore;
 use crate::error::Error;
 
 /// How many entries the first slice of a scan has.
-const FIRST_SLICE_ENTRIES: usize = 8;
+pub(super) const FIRST_SLICE_ENTRIES: usize = 8;
 
 /// How many times more entries each next slice has, until there are enough.
-const SLICE_GROWTH: usize = 4;
+pub(super) const SLICE_GROWTH: usize = 4;
 
 /// How many entries a slice has at most.
-const SLICE_ENTRIES_MAX: usize = 256;
+pub(super) const SLICE_ENTRIES_MAX: usize = 256;
 
 /// A scan of a store.
 pub(super) struct Cursor {
@@ -39,17 +39,31 @@ pub(super) struct Cursor {
 }
 
 /// A key with its value, where they lie.
-type EntryRef<'s> = (&'s [u8], &'s [u8]);
+pub(super) type EntryRef<'s> = (&'s [u8], &'s [u8]);
 
 /// Entries one after the other.
 #[derive(Default)]
-struct Slice {
+pub(super) struct Slice {
     bytes: Vec<u8>,
     /// Where the key and the value of each entry end.
     ends: Vec<(usize, usize)>,
 }
 
 impl Slice {
+    /// Replaces what it holds by what `scan` shows.
+    pub(super) fn fill(
+        &mut self,
+        scan: impl FnOnce(&mut dyn FnMut(&[u8], &[u8])) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.bytes.clear();
+        self.ends.clear();
+        scan(&mut |key, value| self.push(key, value))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     fn push(&mut self, key: &[u8], value: &[u8]) {
         self.bytes.extend_from_slice(key);
         let key_end = self.bytes.len();
@@ -57,7 +71,7 @@ impl Slice {
         self.ends.push((key_end, self.bytes.len()));
     }
 
-    fn get(&self, entry: usize) -> Option<EntryRef<'_>> {
+    pub(super) fn get(&self, entry: usize) -> Option<EntryRef<'_>> {
         let (key_end, end) = *self.ends.get(entry)?;
         let before = entry.checked_sub(1).map_or(0, |before| self.ends[before].1);
         Some((&self.bytes[before..key_end], &self.bytes[key_end..end]))
@@ -82,7 +96,7 @@ impl Cursor {
 
     /// The next entry: key and value.
     pub(super) fn next(&mut self) -> Option<Result<EntryRef<'_>, Error>> {
-        if self.next == self.slice.ends.len() {
+        if self.next == self.slice.len() {
             let rest = self.rest.take()?;
             if let Err(error) = self.fetch(rest) {
                 return Some(Err(error));
@@ -94,14 +108,10 @@ impl Cursor {
 
     fn fetch(&mut self, range: KeyRange) -> Result<(), Error> {
         self.next = 0;
-        self.slice.bytes.clear();
-        self.slice.ends.clear();
-        let (slice, wanted) = (&mut self.slice, self.fetch);
-        let store = self.store.borrow();
-        store.scan(&range, self.direction, wanted, &mut |key, value| {
-            slice.push(key, value);
-        })?;
-        if slice.ends.len() == wanted {
+        let (store, wanted) = (self.store.borrow(), self.fetch);
+        let slice = &mut self.slice;
+        slice.fill(|each| store.scan(&range, self.direction, wanted, each))?;
+        if slice.len() == wanted {
             let (last, _) = slice.get(wanted - 1).expect("a slice has entries");
             let seen = Bytes::copy_from_slice(last);
             self.rest = Some(range.behind(seen, self.direction));

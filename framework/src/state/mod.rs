@@ -5,6 +5,7 @@
 //!       │ bytes
 //!   TaskStore   reads: staged, then committed      put ──> changelog record
 //!       ├── MemoryStore    a slot a key: its committed value, and that of the open batch
+//!       ├── SegmentedStore the same for each segment of a windowed store
 //!       └── any ByteStore  what the broker has committed
 //!             └── under StagedWrites: the open batch, which this task sees and nobody else
 //! ```

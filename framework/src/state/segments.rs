@@ -18,7 +18,8 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::memory::MemoryStore;
-use super::store::{ByteStore, Entry, KeyRange};
+use super::staged::Direction;
+use super::store::{ByteStore, KeyRange};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes of the segment's number before the changelog key.
@@ -119,13 +120,15 @@ pub(super) fn segment_of_key(key: &[u8]) -> i64 {
     i64::from_be_bytes(*segment.expect("stored keys begin with their segment"))
 }
 
-/// A store for each segment, dropped when it is expired.
+/// A store for each segment, dropped when it is expired. Within it keys are the changelog's.
 #[derive(Debug)]
 pub(crate) struct SegmentedStore {
     segments: Segments,
     stores: BTreeMap<i64, MemoryStore>,
     /// The highest time that was put.
     observed_ms: i64,
+    /// The same with the open batch.
+    staged_observed_ms: i64,
 }
 
 impl SegmentedStore {
@@ -134,7 +137,88 @@ impl SegmentedStore {
             segments,
             stores: BTreeMap::new(),
             observed_ms: i64::MIN,
+            staged_observed_ms: i64::MIN,
         }
+    }
+
+    /// The value of a stored key as the open batch sees it.
+    pub(super) fn staged_or_committed(&self, key: &[u8]) -> Option<&[u8]> {
+        let (segment, key) = split_segment(key);
+        self.stores.get(&segment)?.staged_or_committed(key)
+    }
+
+    /// Stages a put, or a deletion, of a stored key.
+    pub(super) fn stage(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let time = self.segments.time_of(key).unwrap_or(i64::MIN);
+        self.staged_observed_ms = self.staged_observed_ms.max(time);
+        self.store_of(key, |store, key| store.stage(key, value));
+    }
+
+    /// Makes what is staged the committed state; segments that are expired by it go.
+    pub(super) fn commit_staged(&mut self) {
+        self.stores
+            .values_mut()
+            .for_each(MemoryStore::commit_staged);
+        self.observed_ms = self.staged_observed_ms;
+        self.expire();
+    }
+
+    /// Forgets what is staged.
+    pub(super) fn discard_staged(&mut self) {
+        self.stores
+            .values_mut()
+            .for_each(MemoryStore::discard_staged);
+        self.staged_observed_ms = self.observed_ms;
+    }
+
+    /// Whether the open batch has written nothing.
+    pub(super) fn is_clean(&self) -> bool {
+        self.stores.values().all(MemoryStore::is_clean)
+    }
+
+    /// Writes a stored key past the open batch.
+    pub(super) fn write_committed(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let time = self.segments.time_of(key).unwrap_or(i64::MIN);
+        self.observed_ms = self.observed_ms.max(time);
+        self.staged_observed_ms = self.staged_observed_ms.max(time);
+        self.store_of(key, |store, key| store.write_committed(key, value));
+        self.expire();
+    }
+
+    /// Shows the first `entries_max` entries of a range of stored keys, in a direction: the
+    /// changelog's key, and the value as the open batch sees it.
+    pub(super) fn scan_staged(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        entries_max: usize,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) {
+        let mut missing = entries_max;
+        let mut show = |(segment, store): (&i64, &MemoryStore)| {
+            if let Some(range) = range_within(*segment, range) {
+                store.scan_staged(&range, direction, missing, &mut |key, value| {
+                    missing -= 1;
+                    each(key, value);
+                });
+            }
+            missing > 0
+        };
+        let mut stores = self.stores.range(self.between(range));
+        match direction {
+            Direction::Forward => stores.all(&mut show),
+            Direction::Reverse => stores.rev().all(&mut show),
+        };
+    }
+
+    pub(super) fn approximate_entries(&self) -> u64 {
+        let stores = self.stores.values();
+        stores.map(ByteStore::approximate_entries).sum()
+    }
+
+    fn store_of(&mut self, key: &[u8], write: impl FnOnce(&mut MemoryStore, &[u8])) {
+        let (segment, key) = split_segment(key);
+        write(self.stores.entry(segment).or_default(), key);
     }
 
     /// The numbers of the segments that a range of stored keys can touch.
@@ -165,58 +249,29 @@ impl SegmentedStore {
     }
 }
 
-impl ByteStore for SegmentedStore {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        match self.stores.get(&segment_of_key(key)) {
-            Some(store) => store.get(key),
-            None => Ok(None),
-        }
-    }
+/// The segment of a stored key, and the key within it.
+fn split_segment(key: &[u8]) -> (i64, &[u8]) {
+    (segment_of_key(key), &key[SEGMENT_BYTES..])
+}
 
-    fn scan(&self, range: &KeyRange, entries_max: usize) -> Result<Vec<Entry>, Error> {
-        let mut entries = Vec::new();
-        for (_, store) in self.stores.range(self.between(range)) {
-            let missing = entries_max - entries.len();
-            entries.append(&mut store.scan(range, missing)?);
-            if entries.len() == entries_max {
-                break;
-            }
-        }
-        Ok(entries)
-    }
-
-    fn scan_reverse(&self, range: &KeyRange, entries_max: usize) -> Result<Vec<Entry>, Error> {
-        let mut entries = Vec::new();
-        for (_, store) in self.stores.range(self.between(range)).rev() {
-            let missing = entries_max - entries.len();
-            entries.append(&mut store.scan_reverse(range, missing)?);
-            if entries.len() == entries_max {
-                break;
-            }
-        }
-        Ok(entries)
-    }
-
-    fn apply(
-        &mut self,
-        writes: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>,
-    ) -> Result<(), Error> {
-        for (key, value) in writes {
-            let time = self.segments.time_of(&key);
-            self.observed_ms = self.observed_ms.max(time.unwrap_or(i64::MIN));
-            let store = self.stores.entry(segment_of_key(&key)).or_default();
-            store.apply(&mut std::iter::once((key, value)))?;
-        }
-        self.expire();
-        Ok(())
-    }
-
-    fn approximate_entries(&self) -> u64 {
-        self.stores
-            .values()
-            .map(ByteStore::approximate_entries)
-            .sum()
-    }
+/// What of a range of stored keys lies in a segment, by the keys within it.
+fn range_within(segment: i64, range: &KeyRange) -> Option<KeyRange> {
+    use Bound::{Excluded, Included, Unbounded};
+    let start = segment.to_be_bytes();
+    let within = |key: &Bytes| key.starts_with(&start).then(|| key.slice(SEGMENT_BYTES..));
+    let from = match &range.from {
+        Included(key) if within(key).is_some() => Included(within(key)?),
+        Excluded(key) if within(key).is_some() => Excluded(within(key)?),
+        Included(key) | Excluded(key) if key[..] > start[..] => return None,
+        _ => Unbounded,
+    };
+    let to = match &range.to {
+        Included(key) if within(key).is_some() => Included(within(key)?),
+        Excluded(key) if within(key).is_some() => Excluded(within(key)?),
+        Included(key) | Excluded(key) if key[..] < start[..] => return None,
+        _ => Unbounded,
+    };
+    Some(KeyRange { from, to })
 }
 
 #[cfg(test)]
@@ -237,35 +292,99 @@ mod tests {
         (key, Some(Bytes::copy_from_slice(&start.to_be_bytes())))
     }
 
+    fn commit(store: &mut SegmentedStore, writes: &[(Bytes, Option<Bytes>)]) {
+        for (key, value) in writes {
+            store.stage(key, value.as_deref());
+        }
+        store.commit_staged();
+    }
+
+    fn scan(
+        store: &SegmentedStore,
+        range: &KeyRange,
+        direction: Direction,
+        entries_max: usize,
+    ) -> Vec<i64> {
+        let mut starts = Vec::new();
+        store.scan_staged(range, direction, entries_max, &mut |key, _| {
+            starts.push(HOURLY.time_of(key).unwrap());
+        });
+        starts
+    }
+
     fn starts(store: &SegmentedStore) -> Vec<i64> {
-        let entries = store.scan(&KeyRange::ALL, usize::MAX).unwrap();
-        let starts = entries.iter().map(|(key, _)| HOURLY.time_of(key).unwrap());
-        starts.collect()
+        scan(store, &KeyRange::ALL, Direction::Forward, usize::MAX)
     }
 
     #[test]
     fn a_segment_goes_when_its_last_entry_is_past_the_retention() {
         let mut store = SegmentedStore::new(HOURLY);
-        let writes = [entry("a", 0), entry("a", 9), entry("a", 10)];
-        store.apply(&mut writes.into_iter()).unwrap();
-        store.apply(&mut [entry("b", 109)].into_iter()).unwrap();
+        commit(&mut store, &[entry("a", 0), entry("a", 9), entry("a", 10)]);
+        commit(&mut store, &[entry("b", 109)]);
         assert_eq!(starts(&store), [0, 9, 10, 109]); // 9 has just expired, 10 has not
-        store.apply(&mut [entry("b", 110)].into_iter()).unwrap();
+        commit(&mut store, &[entry("b", 110)]);
         assert_eq!(starts(&store), [10, 109, 110]);
+    }
+
+    #[test]
+    fn a_batch_expires_segments_once_it_is_committed() {
+        let mut store = SegmentedStore::new(HOURLY);
+        commit(&mut store, &[entry("a", 0)]);
+        for _ in 0..2 {
+            let (key, value) = entry("b", 200);
+            store.stage(&key, value.as_deref());
+            assert_eq!(starts(&store), [0, 200]);
+            store.discard_staged();
+            assert_eq!(starts(&store), [0]);
+            commit(&mut store, &[entry("a", 1)]);
+            store.stage(&entry("a", 1).0, None);
+            store.commit_staged();
+        }
+        commit(&mut store, &[entry("b", 200)]);
+        assert_eq!(starts(&store), [200]);
     }
 
     #[test]
     fn a_scan_runs_through_segments_in_order_and_stops_at_its_limit() {
         let mut store = SegmentedStore::new(HOURLY);
-        let writes = [entry("a", 25), entry("b", 3), entry("a", 14)];
-        store.apply(&mut writes.into_iter()).unwrap();
+        commit(&mut store, &[entry("a", 25), entry("b", 3), entry("a", 14)]);
         assert_eq!(starts(&store), [3, 14, 25]);
-        let two = store.scan_reverse(&KeyRange::ALL, 2).unwrap();
-        let two: Vec<_> = two.iter().map(|(key, _)| HOURLY.time_of(key)).collect();
-        assert_eq!(two, [Some(25), Some(14)]);
+        let two = scan(&store, &KeyRange::ALL, Direction::Reverse, 2);
+        assert_eq!(two, [25, 14]);
         let (from, _) = entry("a", 14);
         let range = KeyRange::inclusive(from.clone(), from);
-        assert_eq!(store.scan(&range, 9).unwrap().len(), 1);
+        assert_eq!(scan(&store, &range, Direction::Forward, 9), [14]);
+    }
+
+    #[test]
+    fn a_range_may_begin_and_end_within_segments_or_between_them() {
+        let mut store = SegmentedStore::new(HOURLY);
+        let keys: Vec<(Bytes, Option<Bytes>)> = [0, 5, 9, 14, 25, 47]
+            .iter()
+            .flat_map(|start| [entry("a", *start), entry("b", *start)])
+            .collect();
+        commit(&mut store, &keys);
+        let mut edges: Vec<Bytes> = keys.iter().map(|(key, _)| key.clone()).collect();
+        edges.extend((0..6).map(segment_start));
+        edges.extend([
+            Bytes::new(),
+            Bytes::from_static(&[0; 3]),
+            Bytes::from_static(&[1]),
+        ]);
+        for from in &edges {
+            for to in &edges {
+                let range = KeyRange {
+                    from: Bound::Excluded(from.clone()),
+                    to: Bound::Excluded(to.clone()),
+                };
+                let mut sorted: Vec<&Bytes> = keys.iter().map(|(key, _)| key).collect();
+                sorted.sort();
+                sorted.retain(|key| from < *key && *key < to);
+                let expected: Vec<_> = sorted.iter().map(|k| HOURLY.time_of(k).unwrap()).collect();
+                let found = scan(&store, &range, Direction::Forward, usize::MAX);
+                assert_eq!(found, expected, "{range:?}");
+            }
+        }
     }
 
     #[test]

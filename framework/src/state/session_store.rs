@@ -5,16 +5,15 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::builder::StoreSerdes;
 use super::changelog::Changelog;
+use super::cursor::EntryRef;
 use super::segments::Segments;
 use super::staged::Direction;
 use super::task_store::TaskStore;
 use super::windowed::{SegmentCursor, Times, WindowedStore, Write};
 use crate::error::Error;
-use crate::serde::{Encoded, Serde, SharedSerde};
+use crate::serde::SharedSerde;
 use crate::time::Timestamp;
 use crate::window::{Window, Windowed};
 
@@ -49,10 +48,7 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     /// When the key cannot be serialized or the stored bytes cannot be read.
     pub fn get(&self, key: &K, session: Window) -> Result<Option<V>, Error> {
         let (end, start) = (session.end.as_millis(), start_bytes(session));
-        let bytes = self.raw.get(key, end, &start)?;
-        bytes
-            .map(|bytes| self.raw.read(&self.value, &bytes))
-            .transpose()
+        self.raw.get(key, (end, &start), &self.value)
     }
 
     /// Sets the value of a session; `None`, or a value that is null to its serde, deletes it.
@@ -64,20 +60,15 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     /// When the session ends before the epoch, key or value cannot be serialized, or the changelog
     /// record cannot be sent.
     pub fn put(&self, key: &K, session: Window, value: Option<&V>) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        let encoded = match value {
-            Some(value) => self.value.serialize(value, &mut bytes),
-            None => Ok(Encoded::Null),
-        };
-        let encoded = encoded.map_err(|error| self.raw.cannot_write(error))?;
-        let stored = (encoded == Encoded::Bytes).then(|| Bytes::from(bytes));
-        let write = Write {
-            stored: stored.clone(),
-            logged: stored.as_deref(),
-            logged_at: None,
-        };
         let (end, start) = (session.end.as_millis(), start_bytes(session));
-        self.raw.put(key, end, &start, write)
+        self.raw.with_bytes_of(&self.value, value, |bytes| {
+            let write = Write {
+                stored: bytes,
+                logged: bytes,
+                logged_at: None,
+            };
+            self.raw.put(key, end, &start, write)
+        })
     }
 
     /// Removes a session.
@@ -199,15 +190,15 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
 
     fn typed(
         &self,
-        cursor: SegmentCursor,
+        mut cursor: SegmentCursor,
     ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
         let (raw, value) = (self.raw.clone(), self.value.clone());
-        cursor.map(move |entry| {
-            let (key, bytes) = entry?;
-            let (key, session) = split_key(&key);
+        let read = move |(key, bytes): EntryRef<'_>| {
+            let (key, session) = split_key(key);
             let key = Windowed::new(raw.read(&raw.key, key)?, session);
-            Ok((key, raw.read(&value, &bytes)?))
-        })
+            Ok((key, raw.read(&value, bytes)?))
+        };
+        std::iter::from_fn(move || Some(cursor.next()?.and_then(&read)))
     }
 }
 

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use super::memory::MemoryStore;
-use super::segments::Segments;
+use super::segments::{SEGMENT_BYTES, SegmentedStore, Segments};
 use super::staged::{Direction, StagedWrites};
 use super::store::{ByteStore, KeyRange};
 use crate::error::Error;
@@ -59,7 +59,13 @@ pub(crate) struct TaskStore {
 enum Engine {
     /// In memory, where each slot has room for what is staged.
     Memory(MemoryStore),
+    /// In memory, segment by segment.
+    Segmented(SegmentedStore),
     /// In a store that knows nothing of batches, which are laid over it.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "stores in memory know of batches")
+    )]
     Overlaid {
         committed: Box<dyn ByteStore>,
         staged: StagedWrites,
@@ -91,21 +97,17 @@ impl TaskStore {
         TaskStore::new(Engine::Memory(MemoryStore::new()), format)
     }
 
-    /// A store that knows nothing of batches.
+    #[cfg(test)]
     pub(crate) fn over(committed: Box<dyn ByteStore>, format: ChangelogFormat) -> Self {
         let staged = StagedWrites::default();
         TaskStore::new(Engine::Overlaid { committed, staged }, format)
     }
 
     /// A store whose keys are divided by time.
-    pub(crate) fn segmented(
-        committed: Box<dyn ByteStore>,
-        format: ChangelogFormat,
-        segments: Segments,
-    ) -> Self {
+    pub(crate) fn segmented(format: ChangelogFormat, segments: Segments) -> Self {
         TaskStore {
             segments: Some(segments),
-            ..TaskStore::over(committed, format)
+            ..TaskStore::new(Engine::Segmented(SegmentedStore::new(segments)), format)
         }
     }
 
@@ -144,6 +146,7 @@ impl TaskStore {
     ) -> Result<R, Error> {
         match &self.engine {
             Engine::Memory(store) => Ok(read(store.staged_or_committed(key))),
+            Engine::Segmented(store) => Ok(read(store.staged_or_committed(key))),
             Engine::Overlaid { committed, staged } => {
                 Ok(read(staged.get(&**committed, key)?.as_deref()))
             }
@@ -154,11 +157,13 @@ impl TaskStore {
     pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
         match &mut self.engine {
             Engine::Memory(store) => store.stage(key, value),
+            Engine::Segmented(store) => store.stage(key, value),
             Engine::Overlaid { staged, .. } => staged.put(key, value),
         }
     }
 
-    /// Shows the first `entries_max` entries of a range to `each`, in a direction.
+    /// Shows the first `entries_max` entries of a range to `each`, in a direction: keys as the
+    /// changelog has them, without the segment that a stored key begins with.
     pub(crate) fn scan(
         &self,
         range: &KeyRange,
@@ -168,9 +173,13 @@ impl TaskStore {
     ) -> Result<(), Error> {
         match &self.engine {
             Engine::Memory(store) => store.scan_staged(range, direction, entries_max, each),
+            Engine::Segmented(store) => store.scan_staged(range, direction, entries_max, each),
             Engine::Overlaid { committed, staged } => {
                 let entries = staged.scan(&**committed, range, direction, entries_max)?;
-                entries.iter().for_each(|(key, value)| each(key, value));
+                let prefix = self.segments.map_or(0, |_| SEGMENT_BYTES);
+                for (key, value) in &entries {
+                    each(&key[prefix..], value);
+                }
             }
         }
         Ok(())
@@ -179,6 +188,7 @@ impl TaskStore {
     pub(crate) fn approximate_entries(&self) -> u64 {
         match &self.engine {
             Engine::Memory(store) => store.approximate_entries(),
+            Engine::Segmented(store) => store.approximate_entries(),
             Engine::Overlaid { committed, .. } => committed.approximate_entries(),
         }
     }
@@ -188,6 +198,7 @@ impl TaskStore {
         self.committed_progress = self.progress;
         match &mut self.engine {
             Engine::Memory(store) => store.commit_staged(),
+            Engine::Segmented(store) => store.commit_staged(),
             Engine::Overlaid { staged, .. } if staged.is_empty() => {}
             Engine::Overlaid { committed, staged } => committed.apply(&mut staged.take())?,
         }
@@ -199,6 +210,7 @@ impl TaskStore {
         self.progress = self.committed_progress;
         match &mut self.engine {
             Engine::Memory(store) => store.discard_staged(),
+            Engine::Segmented(store) => store.discard_staged(),
             Engine::Overlaid { staged, .. } => staged.discard(),
         }
     }
@@ -234,6 +246,7 @@ impl TaskStore {
     fn is_clean(&self) -> bool {
         match &self.engine {
             Engine::Memory(store) => store.is_clean(),
+            Engine::Segmented(store) => store.is_clean(),
             Engine::Overlaid { staged, .. } => staged.is_empty(),
         }
     }
@@ -243,6 +256,7 @@ impl Engine {
     fn write_committed(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         match self {
             Engine::Memory(store) => store.write_committed(key, value),
+            Engine::Segmented(store) => store.write_committed(key, value),
             Engine::Overlaid { committed, .. } => {
                 let value = value.map(Bytes::copy_from_slice);
                 let write = (Bytes::copy_from_slice(key), value);

@@ -5,13 +5,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::builder::StoreSerdes;
 use super::changelog::Changelog;
+use super::cursor::EntryRef;
 use super::segments::Segments;
 use super::staged::Direction;
-use super::store::Entry;
 use super::task_store::TaskStore;
 use super::timestamped::ValueAndTimestamp;
 use super::windowed::{SegmentCursor, Times, WindowedStore, Write};
@@ -71,10 +69,8 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
     pub fn get(&self, key: &K, start: Timestamp) -> Result<Option<V>, Error> {
-        let bytes = self.raw.get(key, start.as_millis(), &[0; 4])?;
-        bytes
-            .map(|bytes| self.raw.read(&self.value, &bytes))
-            .transpose()
+        let place = (start.as_millis(), &[0; 4][..]);
+        self.raw.get(key, place, &self.value)
     }
 
     /// Sets the value of a key in the window that begins at `start`; `None`, or a value that is
@@ -87,28 +83,26 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// When `start` is negative, key or value cannot be serialized, or the changelog record cannot
     /// be sent.
     pub fn put(&self, key: &K, value: Option<&V>, start: Timestamp) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        let encoded = match value {
-            Some(value) => self.value.serialize(value, &mut bytes),
-            None => Ok(Encoded::Null),
-        };
-        let encoded = encoded.map_err(|error| self.raw.cannot_write(error))?;
-        let stored = (encoded == Encoded::Bytes).then(|| Bytes::from(bytes));
+        let write = |bytes: Option<&[u8]>| self.put_bytes(key, bytes, start);
+        self.raw.with_bytes_of(&self.value, value, write)
+    }
+
+    fn put_bytes(&self, key: &K, stored: Option<&[u8]>, start: Timestamp) -> Result<(), Error> {
         let sequence = match self.shape.duplicates {
             true if stored.is_none() => return Ok(()),
             true => self.raw.store.borrow_mut().next_sequence(),
             false => 0,
         };
-        let (logged, logged_at) = match &stored {
+        let (logged, logged_at) = match stored {
             Some(bytes) if self.shape.timestamped => {
                 let (time, value) = split_timestamp(bytes);
                 (Some(value), Some(time))
             }
             // A tombstone is logged at the time of the record being processed.
-            stored => (stored.as_deref(), None),
+            stored => (stored, None),
         };
         let write = Write {
-            stored: stored.clone(),
+            stored,
             logged,
             logged_at,
         };
@@ -235,12 +229,14 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
         times: Times,
         direction: Direction,
     ) -> Result<impl Iterator<Item = Result<(Timestamp, V), Error>> + use<K, V>, Error> {
-        let cursor = self.raw.scan_key(key, times, direction)?;
+        let mut cursor = self.raw.scan_key(key, times, direction)?;
         let (raw, value) = (self.raw.clone(), self.value.clone());
-        Ok(cursor.map(move |entry| {
-            let (key, bytes) = entry?;
-            let (_, start) = split_key(&key);
-            Ok((start, raw.read(&value, &bytes)?))
+        let read = move |(key, bytes): EntryRef<'_>| {
+            let (_, start) = split_key(key);
+            Ok((start, raw.read(&value, bytes)?))
+        };
+        Ok(std::iter::from_fn(move || {
+            Some(cursor.next()?.and_then(&read))
         }))
     }
 
@@ -264,16 +260,16 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
 
     fn typed(
         &self,
-        cursor: SegmentCursor,
+        mut cursor: SegmentCursor,
     ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
         let (raw, value, size) = (self.raw.clone(), self.value.clone(), self.shape.size);
-        cursor.map(move |entry: Result<Entry, Error>| {
-            let (key, bytes) = entry?;
-            let (key, start) = split_key(&key);
+        let read = move |(key, bytes): EntryRef<'_>| {
+            let (key, start) = split_key(key);
             let window = Window::new(start, start + size);
             let key = Windowed::new(raw.read(&raw.key, key)?, window);
-            Ok((key, raw.read(&value, &bytes)?))
-        })
+            Ok((key, raw.read(&value, bytes)?))
+        };
+        std::iter::from_fn(move || Some(cursor.next()?.and_then(&read)))
     }
 }
 

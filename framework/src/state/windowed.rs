@@ -11,16 +11,14 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::changelog::Changelog;
-use super::segments::{SEGMENT_BYTES, Segments, segment_of_key, segment_start};
+use super::cursor::{EntryRef, FIRST_SLICE_ENTRIES, SLICE_ENTRIES_MAX, SLICE_GROWTH, Slice};
+use super::segments::{SEGMENT_BYTES, Segments, segment_start};
 use super::staged::Direction;
-use super::store::{Entry, KeyRange};
+use super::store::KeyRange;
 use super::task_store::TaskStore;
 use crate::error::Error;
 use crate::serde::{Encoded, Serde, SharedSerde};
 use crate::time::Timestamp;
-
-/// How many entries a scan fetches at a time: a scan never holds the whole store in memory.
-const SCAN_SLICE_ENTRIES: usize = 256;
 
 /// So many segments in a row are tried one by one; over more, the next that exists is sought.
 const SEGMENTS_TRIED_MAX: i64 = 4;
@@ -33,11 +31,13 @@ pub(super) struct WindowedStore<K> {
     pub(super) segments: Segments,
     /// Where stored keys are put together.
     scratch: RefCell<Vec<u8>>,
+    /// Where values are.
+    values: RefCell<Vec<u8>>,
 }
 
 /// A write: the value in the store and the one in the changelog, with its time.
 pub(super) struct Write<'v> {
-    pub(super) stored: Option<Bytes>,
+    pub(super) stored: Option<&'v [u8]>,
     pub(super) logged: Option<&'v [u8]>,
     /// None: the time of the record in process.
     pub(super) logged_at: Option<Timestamp>,
@@ -51,6 +51,7 @@ impl<K> Clone for WindowedStore<K> {
             key: self.key.clone(),
             segments: self.segments,
             scratch: RefCell::default(),
+            values: RefCell::default(),
         }
     }
 }
@@ -68,6 +69,7 @@ impl<K: 'static> WindowedStore<K> {
             key,
             segments,
             scratch: RefCell::default(),
+            values: RefCell::default(),
         }
     }
 
@@ -76,15 +78,39 @@ impl<K: 'static> WindowedStore<K> {
         self.segments.expired_ms(self.store.borrow().observed_ms())
     }
 
-    /// The entry of that key, time and remainder.
-    pub(super) fn get(&self, key: &K, time: i64, rest: &[u8]) -> Result<Option<Bytes>, Error> {
+    /// The value of that key, time and remainder.
+    pub(super) fn get<V: 'static>(
+        &self,
+        key: &K,
+        (time, rest): (i64, &[u8]),
+        value: &SharedSerde<V>,
+    ) -> Result<Option<V>, Error> {
         if time < 0 || time <= self.expired_ms() {
             return Ok(None);
         }
         let mut stored_key = self.scratch.borrow_mut();
         self.write_key(key, time, rest, &mut stored_key)?;
-        let copy = |value: Option<&[u8]>| value.map(Bytes::copy_from_slice);
-        self.store.borrow().get(&stored_key, copy)
+        let read = |bytes: Option<&[u8]>| bytes.map(|bytes| self.read(value, bytes)).transpose();
+        self.store.borrow().get(&stored_key, read)?
+    }
+
+    /// Has `write` do something with the bytes of a value, or with none if it is null.
+    pub(super) fn with_bytes_of<V: 'static>(
+        &self,
+        serde: &SharedSerde<V>,
+        value: Option<&V>,
+        write: impl FnOnce(Option<&[u8]>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut bytes = self.values.borrow_mut();
+        bytes.clear();
+        let encoded = match value {
+            Some(value) => serde.serialize(value, &mut bytes),
+            None => Ok(Encoded::Null),
+        };
+        match encoded.map_err(|error| self.cannot_write(error))? {
+            Encoded::Bytes => write(Some(&bytes)),
+            Encoded::Null => write(None),
+        }
     }
 
     pub(super) fn put(
@@ -107,7 +133,7 @@ impl<K: 'static> WindowedStore<K> {
         if time < self.segments.kept_from_ms(store.observed_ms()) {
             self.log.refused();
         } else {
-            store.put(&stored_key, write.stored.as_deref());
+            store.put(&stored_key, write.stored);
         }
         Ok(())
     }
@@ -135,7 +161,7 @@ impl<K: 'static> WindowedStore<K> {
         Ok(bytes)
     }
 
-    pub(super) fn cannot_write(&self, error: crate::serde::SerdeError) -> Error {
+    fn cannot_write(&self, error: crate::serde::SerdeError) -> Error {
         let what = "cannot serialize for the store";
         self.log.error(what).because(error)
     }
@@ -196,8 +222,11 @@ impl<K: 'static> WindowedStore<K> {
             keys,
             times: (from, to),
             unvisited: segments,
+            visited: 0,
             rest: None,
-            slice: Vec::new().into_iter(),
+            slice: Slice::default(),
+            next: 0,
+            fetch: FIRST_SLICE_ENTRIES,
         }
     }
 }
@@ -259,9 +288,15 @@ pub(super) struct SegmentCursor {
     times: (i64, i64),
     /// The first and last segment still to visit; none once all are.
     unvisited: Option<(i64, i64)>,
-    /// What is still to be fetched of the segment being visited.
+    /// The segment being visited.
+    visited: i64,
+    /// What is still to be fetched of it.
     rest: Option<KeyRange>,
-    slice: std::vec::IntoIter<Entry>,
+    slice: Slice,
+    /// The entry of the slice that is next.
+    next: usize,
+    /// How many entries the next slice has.
+    fetch: usize,
 }
 
 impl SegmentCursor {
@@ -270,26 +305,24 @@ impl SegmentCursor {
         let range = match self.rest.take() {
             Some(range) => range,
             None => match self.next_segment()? {
-                Some(segment) => self.range_in(segment),
+                Some(segment) => {
+                    self.visited = segment;
+                    self.range_in(segment)
+                }
                 None => return Ok(false),
             },
         };
-        let slice = self.entries(&range, SCAN_SLICE_ENTRIES)?;
-        if let Some((last, _)) = slice.last().filter(|_| slice.len() == SCAN_SLICE_ENTRIES) {
-            self.rest = Some(range.behind(last.clone(), self.direction));
+        let (store, wanted) = (self.store.borrow(), self.fetch);
+        let slice = &mut self.slice;
+        slice.fill(|each| store.scan(&range, self.direction, wanted, each))?;
+        if slice.len() == wanted {
+            let (last, _) = slice.get(wanted - 1).expect("a slice has entries");
+            let last = [&self.visited.to_be_bytes()[..], last].concat();
+            self.rest = Some(range.behind(Bytes::from(last), self.direction));
+            self.fetch = (wanted * SLICE_GROWTH).min(SLICE_ENTRIES_MAX);
         }
-        self.slice = slice.into_iter();
+        self.next = 0;
         Ok(true)
-    }
-
-    fn entries(&self, range: &KeyRange, entries_max: usize) -> Result<Vec<Entry>, Error> {
-        let mut entries = Vec::new();
-        let mut copy = |key: &[u8], value: &[u8]| {
-            entries.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
-        };
-        let store = self.store.borrow();
-        store.scan(range, self.direction, entries_max, &mut copy)?;
-        Ok(entries)
     }
 
     fn next_segment(&mut self) -> Result<Option<i64>, Error> {
@@ -319,8 +352,13 @@ impl SegmentCursor {
                 None => std::ops::Bound::Unbounded,
             },
         };
-        let found = self.entries(&range, 1)?;
-        Ok(found.first().map(|(key, _)| segment_of_key(key)))
+        let mut found = None;
+        let store = self.store.borrow();
+        store.scan(&range, self.direction, 1, &mut |key, _| {
+            let time = self.segments.time_of(key);
+            found = time.map(|time| self.segments.segment_of(time));
+        })?;
+        Ok(found)
     }
 
     fn range_in(&self, segment: i64) -> KeyRange {
@@ -363,16 +401,15 @@ impl SegmentCursor {
     }
 }
 
-impl Iterator for SegmentCursor {
-    type Item = Result<Entry, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl SegmentCursor {
+    /// The next entry: a changelog key and its value.
+    pub(super) fn next(&mut self) -> Option<Result<EntryRef<'_>, Error>> {
         loop {
-            while let Some((key, value)) = self.slice.next() {
-                let key = key.slice(SEGMENT_BYTES..);
-                if self.wants(&key) {
-                    return Some(Ok((key, value)));
-                }
+            let fetched = self.next..self.slice.len();
+            let mut fetched = fetched.filter_map(|entry| Some((entry, self.slice.get(entry)?.0)));
+            if let Some((wanted, _)) = fetched.find(|(_, key)| self.wants(key)) {
+                self.next = wanted + 1;
+                return self.slice.get(wanted).map(Ok);
             }
             match self.advance() {
                 Ok(true) => {}

@@ -260,6 +260,7 @@ impl Graph {
             let mut lowering = Lowering::new(&mut topology, parents.collect(), &outputs);
             lowering.keeps_null_keys = node.keeps_null_keys;
             lowering.repartition = node.repartition;
+            lowering.cache_bytes_max = options.cache_bytes_max();
             lowering.reuses_source_topics = options.reuses_source_topics();
             (node.write)(&mut lowering);
         }

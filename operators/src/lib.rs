@@ -58,6 +58,7 @@ mod stream;
 mod view;
 mod table;
 mod change;
+mod write_back;
 mod grouped;
 mod repartition;
 mod builder;

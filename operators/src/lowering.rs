@@ -18,6 +18,8 @@ pub(crate) struct Lowering<'t> {
     outputs: &'t [Arc<str>],
     /// Whether something below a repartition topic has a use for null keys.
     pub(crate) keeps_null_keys: bool,
+    /// How much of a table's changes are held back, if any.
+    pub(crate) cache_bytes_max: Option<usize>,
     /// Whether tables are restored from the topics that they read.
     pub(crate) reuses_source_topics: bool,
     /// The names of a repartition topic and its nodes.
@@ -35,6 +37,7 @@ impl<'t> Lowering<'t> {
             parents,
             outputs,
             keeps_null_keys: false,
+            cache_bytes_max: None,
             reuses_source_topics: false,
             repartition: None,
         }

@@ -10,6 +10,7 @@ use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::topology::{Consumed, TopicName, TopologyBuilder};
 
 use crate::Data;
+use crate::lowering::Lowering;
 
 /// The store of a table: its name, serdes and changelog.
 ///
@@ -28,6 +29,7 @@ pub struct Materialized<K, V> {
     pub(crate) key: SharedSerde<K>,
     pub(crate) value: SharedSerde<V>,
     logged: bool,
+    cached: bool,
     changelog_config: BTreeMap<String, String>,
     /// The topic that the table is a copy of, and how it is read, if it needs no changelog.
     copied: Option<Copied<K, V>>,
@@ -65,6 +67,7 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             key: SharedSerde::new(key),
             value: SharedSerde::new(value),
             logged: true,
+            cached: true,
             changelog_config: BTreeMap::new(),
             copied: None,
             retention: None,
@@ -82,6 +85,14 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     #[must_use]
     pub fn with_logging_disabled(mut self) -> Self {
         self.logged = false;
+        self
+    }
+
+    /// Tells every update, also where the topology is built with
+    /// [`with_cache_bytes`](crate::BuildOptions::with_cache_bytes).
+    #[must_use]
+    pub fn with_caching_disabled(mut self) -> Self {
+        self.cached = false;
         self
     }
 
@@ -126,6 +137,11 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
 
     pub(crate) fn shared_name(&self) -> Option<&Arc<str>> {
         self.name.as_ref()
+    }
+
+    /// How much of its changes are held back, of what the topology allows.
+    pub(crate) fn cache_bytes_max(&self, lowering: &Lowering<'_>) -> Option<usize> {
+        lowering.cache_bytes_max.filter(|_| self.cached)
     }
 
     /// Has the table restored from its topic, unless it was not to be restored at all.
@@ -185,6 +201,7 @@ impl<K, V> Clone for Materialized<K, V> {
             key: self.key.clone(),
             value: self.value.clone(),
             logged: self.logged,
+            cached: self.cached,
             changelog_config: self.changelog_config.clone(),
             copied: self.copied.clone(),
             retention: self.retention,

@@ -42,6 +42,7 @@ use crate::stream::Changes;
 pub struct BuildOptions {
     optimizes: bool,
     explicit_names: bool,
+    cache_bytes_max: Option<usize>,
 }
 
 impl BuildOptions {
@@ -77,6 +78,37 @@ impl BuildOptions {
     pub fn with_explicit_names(mut self) -> Self {
         self.explicit_names = true;
         self
+    }
+
+    /// Tells several updates of a row within one batch as one, downstream and to the changelog
+    /// (`statestore.cache.max.bytes`). Each table of each task holds back so many bytes; 0, the
+    /// default, holds nothing back.
+    ///
+    /// Nothing is held across a commit, so results come as soon as without; there are fewer.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder
+    ///     .stream("lines", Consumed::<String, String>::new())
+    ///     .flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    ///     .group_by(|_, word| word.clone(), Grouped::new())
+    ///     .count()
+    ///     .to_stream()
+    ///     .to("counts", Produced::new());
+    /// let topology = builder.build_with(&BuildOptions::new().with_cache_bytes(1 << 20))?;
+    /// # let _ = topology;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_cache_bytes(mut self, bytes_max: usize) -> Self {
+        self.cache_bytes_max = Some(bytes_max).filter(|bytes_max| *bytes_max > 0);
+        self
+    }
+
+    pub(crate) fn cache_bytes_max(&self) -> Option<usize> {
+        self.cache_bytes_max
     }
 
     pub(crate) fn merges_repartitions(&self) -> bool {

@@ -6,7 +6,7 @@
 //!   values and no table upstream can tell them.
 //! - Old values are decided while the graph grows and read when it is lowered.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -14,14 +14,16 @@ use std::sync::Arc;
 
 use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::state::{Row, TimestampedKeyValueStore};
-use onceflow_framework::{Error, Fault};
+use onceflow_framework::{Error, Fault, Record};
 
 use crate::Data;
+use crate::change::Change;
 use crate::graph::{Graph, NodeId};
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::Named;
 use crate::view::{TableView, ViewSource};
+use crate::write_back::{Held, Update, WriteBack};
 
 /// A table with keys `K` and values `V`: each record replaces, or deletes, the row of its key.
 ///
@@ -272,13 +274,19 @@ pub(crate) fn lower_table<K: Data, V: Data, P: Processor>(
 pub(crate) struct TableStore<K, V> {
     name: Arc<str>,
     opened: Option<TimestampedKeyValueStore<K, V>>,
+    sends_old: bool,
+    /// Holds changes back, if the table is cached.
+    held: Option<RefCell<WriteBack<K, V>>>,
 }
 
 impl<K: Data, V: Data> TableStore<K, V> {
-    pub(crate) fn named(name: &Arc<str>) -> Self {
+    /// A store that tells changes at once, or that holds them back until a commit.
+    pub(crate) fn new(name: &Arc<str>, cache_bytes_max: Option<usize>, sends_old: bool) -> Self {
         TableStore {
             name: Arc::clone(name),
             opened: None,
+            sends_old,
+            held: cache_bytes_max.map(|bytes_max| RefCell::new(WriteBack::new(bytes_max))),
         }
     }
 
@@ -292,5 +300,56 @@ impl<K: Data, V: Data> TableStore<K, V> {
         let opened = self.opened.as_ref();
         let store = opened.expect("init opens the store before the first record");
         store.row(key)
+    }
+
+    /// Writes a row and tells the change, now or with the next flush.
+    pub(crate) fn update(
+        &self,
+        row: Row<'_, K, V>,
+        update: Update<K, V>,
+        ctx: &mut Context<K, Change<V>>,
+    ) -> Result<(), Fault> {
+        let Some(held) = &self.held else {
+            row.put(update.change.new.as_ref(), update.timestamp)?;
+            drop(row);
+            return ctx.forward(Record {
+                key: update.key,
+                value: update.change,
+                timestamp: update.timestamp,
+                headers: update.headers,
+            });
+        };
+        held.borrow_mut().hold(&row, update)?;
+        drop(row);
+        let next = || held.borrow_mut().release_excess();
+        std::iter::from_fn(next).try_for_each(|held| self.tell(held, ctx))
+    }
+
+    /// Tells what is held back.
+    pub(crate) fn flush(&self, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
+        let Some(held) = &self.held else {
+            return Ok(());
+        };
+        let next = || held.borrow_mut().release();
+        std::iter::from_fn(next).try_for_each(|held| self.tell(held, ctx))
+    }
+
+    fn tell(&self, held: Held<K, V>, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
+        let row = self.row(&held.key)?;
+        let new = row.get()?;
+        if new.is_none() && held.old.is_none() {
+            return Ok(());
+        }
+        row.log(held.at)?;
+        drop(row);
+        let timestamp = new.as_ref().map_or(held.at, |new| new.timestamp);
+        let old = held.old.filter(|_| self.sends_old);
+        let new = new.map(|new| new.value);
+        ctx.forward(Record {
+            key: held.key,
+            value: Change { old, new },
+            timestamp,
+            headers: held.headers,
+        })
     }
 }

@@ -37,7 +37,7 @@ const FAMILIES: [(&str, Must); 20] = [
     ("stream-join", Must::NotYet),
     ("stream-table-join", Must::PassIfKnown),
     ("suppress", Must::NotYet),
-    ("table", Must::PassIfKnown),
+    ("table", Must::Pass),
     ("table-join", Must::PassIfKnown),
     ("tumbling", Must::NotYet),
     ("versioned", Must::NotYet),

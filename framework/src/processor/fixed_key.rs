@@ -127,6 +127,19 @@ pub trait FixedKeyProcessor: 'static {
         Ok(())
     }
 
+    /// As [`Processor::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](FixedKeyProcessor::process).
+    fn flush(
+        &mut self,
+        ctx: &mut FixedKeyContext<'_, Self::Key, Self::ValueOut>,
+    ) -> Result<(), Fault> {
+        let _ = ctx;
+        Ok(())
+    }
+
     /// As [`Processor::close`].
     fn close(&mut self) {}
 }
@@ -295,6 +308,10 @@ impl<P: FixedKeyProcessor> Processor for FixedKeyAdapter<P> {
     ) -> Result<(), Fault> {
         self.0
             .punctuate(punctuation, timestamp, &mut FixedKeyContext(ctx))
+    }
+
+    fn flush(&mut self, ctx: &mut Context<P::Key, P::ValueOut>) -> Result<(), Fault> {
+        self.0.flush(&mut FixedKeyContext(ctx))
     }
 
     fn close(&mut self) {

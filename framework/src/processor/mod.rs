@@ -123,6 +123,17 @@ pub trait Processor: 'static {
         Ok(())
     }
 
+    /// Called before each commit: forwards what was held back, so that several updates of one batch
+    /// are told as one. Only once for each commit, processors of a task in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](Processor::process).
+    fn flush(&mut self, ctx: &mut Context<Self::KeyOut, Self::ValueOut>) -> Result<(), Fault> {
+        let _ = ctx;
+        Ok(())
+    }
+
     /// Called when the task is closed cleanly; nothing can be forwarded any more.
     fn close(&mut self) {}
 }

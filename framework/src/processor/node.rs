@@ -53,6 +53,7 @@ impl<K: Clone, V: Clone> Children<K, V> {
 pub(crate) trait Lifecycle {
     fn init(&mut self) -> Result<(), Error>;
     fn punctuate(&mut self, punctuation: Punctuation, timestamp: Timestamp) -> Result<(), Error>;
+    fn flush(&mut self) -> Result<(), Error>;
     fn close(&mut self);
 }
 
@@ -109,6 +110,11 @@ impl<P: Processor> Lifecycle for ProcessorNode<P> {
     fn punctuate(&mut self, punctuation: Punctuation, timestamp: Timestamp) -> Result<(), Error> {
         let result =
             self.call(|processor, context| processor.punctuate(punctuation, timestamp, context));
+        result.map_err(|fault| self.blame(fault))
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let result = self.call(|processor, context| processor.flush(context));
         result.map_err(|fault| self.blame(fault))
     }
 

@@ -42,6 +42,9 @@ impl<C: Cluster> Worker<C> {
         if !self.transactor.is_open() {
             return Ok(());
         }
+        for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
+            guard(active, |active| active.task.flush())?;
+        }
         let offsets: Vec<_> = self.tasks.iter().flat_map(ActiveTask::offsets).collect();
         if offsets.is_empty() {
             return self.transactor.abort();

@@ -221,6 +221,12 @@ impl Task {
         }
     }
 
+    /// Has processors forward what they hold back, before the batch is committed.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        let mut processors = self.chain.processors.values();
+        processors.try_for_each(|processor| processor.borrow_mut().flush())
+    }
+
     /// When the next wall-clock punctuation is due.
     pub(crate) fn wall_clock_due(&self) -> Option<Timestamp> {
         self.scope

@@ -169,18 +169,67 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
     pub fn put(&self, value: Option<&V>, timestamp: Timestamp) -> Result<(), Error> {
         let raw = &self.store.raw;
         let mut stored = raw.value_buffer();
-        begin_timestamped(timestamp, &mut stored);
-        let written = match value {
-            Some(value) => raw.write(&self.store.value, value, &mut stored)?,
-            None => Encoded::Null,
-        };
-        match written {
+        match self.encode(value, timestamp, &mut stored)? {
             Encoded::Bytes => {
                 let logged = Some(&stored[TIMESTAMP_BYTES..]);
                 raw.put(&self.key, Some(&stored), logged, Some(timestamp))
             }
             // Logged at the time of the record being processed, as Kafka Streams does.
             Encoded::Null => raw.put(&self.key, None, None, None),
+        }
+    }
+
+    /// As [`put`](Self::put), but for the changelog: a [`log`](Self::log) before the commit is owed.
+    /// Answers how many bytes are stored.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be serialized.
+    pub fn stage(&self, value: Option<&V>, timestamp: Timestamp) -> Result<usize, Error> {
+        let raw = &self.store.raw;
+        let mut stored = raw.value_buffer();
+        let bytes = match self.encode(value, timestamp, &mut stored)? {
+            Encoded::Bytes => Some(&stored[..]),
+            Encoded::Null => None,
+        };
+        raw.store.borrow_mut().put(&self.key, bytes);
+        Ok(bytes.map_or(0, <[u8]>::len))
+    }
+
+    /// Logs what the row holds: once for any number of [`stage`](Self::stage)s. That it is deleted
+    /// is logged as of `deleted_at`.
+    ///
+    /// # Errors
+    ///
+    /// When the changelog record cannot be sent.
+    pub fn log(&self, deleted_at: Timestamp) -> Result<(), Error> {
+        let raw = &self.store.raw;
+        let send = |stored: Option<&[u8]>| match stored.and_then(<[u8]>::split_first_chunk) {
+            Some((at, value)) => {
+                let at = Timestamp::from_millis(i64::from_be_bytes(*at));
+                raw.log.send(&self.key, Some(value), Some(at))
+            }
+            None => raw.log.send(&self.key, None, Some(deleted_at)),
+        };
+        raw.store.borrow().get(&self.key, send)?
+    }
+
+    /// The key as it is stored.
+    #[must_use]
+    pub fn key_bytes(&self) -> &[u8] {
+        &self.key
+    }
+
+    fn encode(
+        &self,
+        value: Option<&V>,
+        timestamp: Timestamp,
+        stored: &mut Vec<u8>,
+    ) -> Result<Encoded, Error> {
+        begin_timestamped(timestamp, stored);
+        match value {
+            Some(value) => self.store.raw.write(&self.store.value, value, stored),
+            None => Ok(Encoded::Null),
         }
     }
 }

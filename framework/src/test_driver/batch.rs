@@ -142,6 +142,7 @@ impl BatchDriver {
                 Progress::Idle => break,
             }
         }
+        self.task.task.flush()?;
         self.task.committed()?;
         Ok(self.counted.sent.take())
     }

@@ -298,7 +298,8 @@ impl Engine {
     /// Commits what a task did, or takes it back and passes the error on.
     fn end_transaction(&mut self, place: usize, outcome: Result<(), Error>) -> Result<(), Error> {
         let running = &mut self.running[place];
-        if let Err(error) = outcome {
+        let flushed = outcome.and_then(|()| running.task.flush());
+        if let Err(error) = flushed {
             self.setup.capture.abort();
             // The nodes are new after it, so no head is prepared any more.
             running

@@ -15,6 +15,7 @@ use crate::grouped::KGroupedStream;
 use crate::materialized::Materialized;
 use crate::null::{OrNull, present};
 use crate::table::{KTable, Keeping, TableStore, lower_table};
+use crate::write_back::Update;
 
 impl<K, V, K0, V0> KGroupedStream<K, V, K0, V0>
 where
@@ -46,11 +47,12 @@ where
                     materialized.value.clone(),
                     Arc::clone(&store),
                 );
+                let cache = materialized.cache_bytes_max(lowering);
                 let supplier = move || StreamAggregate::<K0, V0, K, V, A, _> {
                     key: grouped.key.clone(),
                     value: grouped.value.clone(),
                     result: result.clone(),
-                    store: TableStore::named(&store_name),
+                    store: TableStore::new(&store_name, cache, sends_old),
                     sends_old,
                     update: Arc::clone(&update),
                     types: PhantomData,
@@ -112,13 +114,17 @@ where
         // one, so subtracting it downstream would be wrong.
         let old = row.as_ref().filter(|_| self.sends_old).cloned();
         let new = (self.update)(&key, value, row).filter(|new| !self.result.is_null(new));
-        place.put(new.as_ref(), timestamp)?;
-        drop(place);
-        ctx.forward(Record {
+        let update = Update {
             key,
-            value: Change { old, new },
+            change: Change { old, new },
             timestamp,
+            at: record.timestamp,
             headers: record.headers,
-        })
+        };
+        self.store.update(place, update, ctx)
+    }
+
+    fn flush(&mut self, ctx: &mut Context<K, Change<A>>) -> Result<(), Fault> {
+        self.store.flush(ctx)
     }
 }

@@ -94,8 +94,13 @@ impl<K: Data, V: Data> KTable<K, V> {
                 lower_side::<K, V2, V, VR, _>(lowering, &names.other, left(), flipped, other);
                 lowering.below_all(&[&names.this, &names.other]);
                 let store = stored.as_ref().map(|(_, store)| Arc::clone(store));
+                let cache = stored
+                    .as_ref()
+                    .and_then(|(m, _)| m.cache_bytes_max(lowering));
                 let supplier = move || JoinMerge::<K, VR> {
-                    store: store.as_ref().map(TableStore::named),
+                    store: store
+                        .as_ref()
+                        .map(|name| TableStore::new(name, cache, sends_old)),
                     sends_old,
                 };
                 let stored = stored.as_ref().map(|(m, store)| (m, store));

@@ -11,6 +11,7 @@ use crate::change::Change;
 use crate::lowering::Lowering;
 use crate::table::TableStore;
 use crate::view::{Rows, TableView, parts};
+use crate::write_back::Update;
 
 /// The row that two rows make, if they make one.
 pub(super) trait TableJoin<V, V2, VR>:
@@ -126,11 +127,22 @@ impl<K: Data, VR: Data> Processor for JoinMerge<K, VR> {
         record: Record<K, Change<VR>>,
         ctx: &mut Context<K, Change<VR>>,
     ) -> Result<(), Fault> {
-        if let Some(store) = &self.store {
-            let row = store.row(&record.key)?;
-            row.put(record.value.new.as_ref(), record.timestamp)?;
-        }
         debug_assert!(self.sends_old || record.value.old.is_none());
-        ctx.forward(record)
+        let Some(store) = &self.store else {
+            return ctx.forward(record);
+        };
+        let row = store.row(&record.key)?;
+        let update = Update {
+            key: record.key,
+            change: record.value,
+            timestamp: record.timestamp,
+            at: record.timestamp,
+            headers: record.headers,
+        };
+        store.update(row, update, ctx)
+    }
+
+    fn flush(&mut self, ctx: &mut Context<K, Change<VR>>) -> Result<(), Fault> {
+        self.store.as_ref().map_or(Ok(()), |store| store.flush(ctx))
     }
 }

@@ -16,6 +16,7 @@ use crate::Data;
 use crate::change::Change;
 use crate::materialized::Materialized;
 use crate::table::{Cost, KTable, Keeping, TableStore, lower_table};
+use crate::write_back::Update;
 
 /// What a table made row by row does with a change from nothing to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,13 @@ impl<K: Data, V: Data> KTable<K, V> {
             .add(Arc::clone(&name), &[self.node], move |lowering| {
                 let sends_old = sends.sends_old();
                 let store_name = stored.as_ref().map(|(store, _)| Arc::clone(store));
+                let cache = stored
+                    .as_ref()
+                    .and_then(|(_, m)| m.cache_bytes_max(lowering));
                 let supplier = move || Derived::<K, V, V2, _> {
-                    store: store_name.as_ref().map(TableStore::named),
+                    store: store_name
+                        .as_ref()
+                        .map(|name| TableStore::new(name, cache, sends_old)),
                     sends_old,
                     nothing,
                     compute: Arc::clone(&compute),
@@ -123,14 +129,26 @@ where
         if is_nothing && self.nothing == Nothing::Swallowed {
             return Ok(());
         }
-        if let Some(row) = row {
-            row.put(new.as_ref(), timestamp)?;
-        }
-        ctx.forward(Record {
+        let change = Change { old, new };
+        let (Some(store), Some(row)) = (&self.store, row) else {
+            return ctx.forward(Record {
+                key,
+                value: change,
+                timestamp,
+                headers,
+            });
+        };
+        let update = Update {
             key,
-            value: Change { old, new },
+            change,
             timestamp,
+            at: timestamp,
             headers,
-        })
+        };
+        store.update(row, update, ctx)
+    }
+
+    fn flush(&mut self, ctx: &mut Context<K, Change<V2>>) -> Result<(), Fault> {
+        self.store.as_ref().map_or(Ok(()), |store| store.flush(ctx))
     }
 }

@@ -89,9 +89,10 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             .add(Arc::clone(&name), &[parent], move |lowering| {
                 let (sends_old, store_name) = (sends.sends_old(), Arc::clone(&store));
                 let result = materialized.value.clone();
+                let cache = materialized.cache_bytes_max(lowering);
                 let supplier = move || TableAggregate::<K, V, A, Add, Subtract> {
                     result: result.clone(),
-                    store: TableStore::named(&store_name),
+                    store: TableStore::new(&store_name, cache, sends_old),
                     sends_old,
                     fold: Arc::clone(&fold),
                     types: PhantomData,

@@ -15,6 +15,7 @@ use onceflow_framework::{Fault, Record};
 use crate::Data;
 use crate::change::Change;
 use crate::table::TableStore;
+use crate::write_back::Update;
 
 /// How a group's row follows from the rows of the table.
 pub(super) struct Fold<Add, Subtract> {
@@ -72,13 +73,17 @@ where
             Some(value) => (self.fold.add)(&key, value, rest).filter(present),
             None => rest,
         };
-        place.put(new.as_ref(), timestamp)?;
-        drop(place);
-        ctx.forward(Record {
+        let update = Update {
             key,
-            value: Change { old, new },
+            change: Change { old, new },
             timestamp,
+            at: record.timestamp,
             headers: record.headers,
-        })
+        };
+        self.store.update(place, update, ctx)
+    }
+
+    fn flush(&mut self, ctx: &mut Context<K, Change<A>>) -> Result<(), Fault> {
+        self.store.flush(ctx)
     }
 }

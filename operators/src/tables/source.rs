@@ -18,6 +18,7 @@ use crate::materialized::Materialized;
 use crate::names::SOURCE;
 use crate::null::{OrNull, present};
 use crate::table::{KTable, Keeping, TableStore, lower_table};
+use crate::write_back::Update;
 
 /// Adds the source of a topic and the table below it.
 pub(crate) fn add_source_table<K: Data, V: Data>(
@@ -64,10 +65,13 @@ pub(super) fn lower_source<K, V, K0, V0>(
     let stored = keeping.is_stored().then_some((&materialized, store));
     let store_name = stored.map(|(_, store)| Arc::clone(store));
     let sends_old = keeping.sends_old();
+    let cache = materialized.cache_bytes_max(lowering);
     let supplier = move || SourceTable::<K0, V0, K, V> {
         key: key.clone(),
         value: value.clone(),
-        store: store_name.as_ref().map(TableStore::named),
+        store: store_name
+            .as_ref()
+            .map(|name| TableStore::new(name, cache, sends_old)),
         sends_old,
         types: PhantomData,
     };
@@ -109,19 +113,33 @@ where
             return Ok(());
         };
         let new = present(record.value, &self.value);
-        let mut old = None;
-        if let Some(store) = &self.store {
-            let row = store.row(&key)?;
-            if self.sends_old {
-                old = row.get()?.map(|row| row.value);
-            }
-            row.put(new.as_ref(), record.timestamp)?;
-        }
-        ctx.forward(Record {
+        let Record {
+            timestamp, headers, ..
+        } = record;
+        let Some(store) = &self.store else {
+            return ctx.forward(Record {
+                key,
+                value: Change { old: None, new },
+                timestamp,
+                headers,
+            });
+        };
+        let row = store.row(&key)?;
+        let old = match self.sends_old {
+            true => row.get()?.map(|row| row.value),
+            false => None,
+        };
+        let update = Update {
             key,
-            value: Change { old, new },
-            timestamp: record.timestamp,
-            headers: record.headers,
-        })
+            change: Change { old, new },
+            timestamp,
+            at: timestamp,
+            headers,
+        };
+        store.update(row, update, ctx)
+    }
+
+    fn flush(&mut self, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
+        self.store.as_ref().map_or(Ok(()), |store| store.flush(ctx))
     }
 }

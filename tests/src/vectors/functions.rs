@@ -116,7 +116,13 @@ fn digits_signed(text: &str) -> i64 {
         .unwrap_or_else(|_| panic!("{text} is no number"))
 }
 
+/// Sees texts and makes texts.
 pub(super) fn flat_map(spec: &str) -> Result<FlatMap, Unplayable> {
+    let map = flat_map_of_texts(spec)?;
+    Ok(Arc::new(move |k, v| map(&k.to_text(), &v.to_text())))
+}
+
+fn flat_map_of_texts(spec: &str) -> Result<FlatMap, Unplayable> {
     let (name, _) = split(spec);
     let parts = |v: &Val| -> Vec<Val> {
         let parts = v.as_text().map(|v| v.split(',').map(Val::text).collect());

@@ -17,23 +17,6 @@ use super::compare::{self, Difference};
 use super::fields::Fields;
 use super::unplayable::{Unplayable, unplayable};
 
-/// Operators that no store, no cache and no optimisation changes.
-const UNCHANGED_BY_CONFIG: [&str; 13] = [
-    "stream",
-    "filter",
-    "filter_not",
-    "map_values",
-    "map",
-    "select_key",
-    "flat_map",
-    "flat_map_values",
-    "peek",
-    "foreach",
-    "merge",
-    "split",
-    "to",
-];
-
 /// What Java answered, with what is right where Java is wrong.
 struct Expected<'j> {
     java: Fields<'j>,
@@ -96,9 +79,11 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let expected = Expected::of(case);
     let ops = case.list("topology");
     let config = Fields::of("config", case.value("config"));
-    let on_bad_record = check_config(&config, ops)?;
+    let on_bad_record = check_config(&config)?;
     let extractor = config.text_or("default.timestamp.extractor");
-    let mut build = Build::new(extractor.unwrap_or("fail"));
+    let cache_bytes = config.text_or("statestore.cache.max.bytes");
+    let caches = cache_bytes.is_some_and(|bytes| bytes != "0");
+    let mut build = Build::new(extractor.unwrap_or("fail"), caches);
     let options = build_options(&config);
     config.done();
     for op in ops {
@@ -187,6 +172,9 @@ fn build_options(config: &Fields<'_>) -> BuildOptions {
     if config.text_or("topology.optimization") == Some("all") {
         options = options.with_optimization();
     }
+    if let Some(bytes) = config.text_or("statestore.cache.max.bytes") {
+        options = options.with_cache_bytes(bytes.parse().expect("a number of bytes"));
+    }
     if config.text_or("ensure.explicit.internal.resource.naming") == Some("true") {
         options = options.with_explicit_names();
     }
@@ -194,16 +182,7 @@ fn build_options(config: &Fields<'_>) -> BuildOptions {
 }
 
 /// Which settings are understood; what they leave to the driver.
-fn check_config(config: &Fields<'_>, ops: &[Value]) -> Result<OnBadRecord, Unplayable> {
-    let is_unchanged = ops.iter().all(|op| {
-        op["op"]
-            .as_str()
-            .is_some_and(|name| UNCHANGED_BY_CONFIG.contains(&name))
-    });
-    let cache = config.text_or("statestore.cache.max.bytes");
-    if cache.is_some_and(|bytes| bytes != "0") && !is_unchanged {
-        return unplayable("the cache");
-    }
+fn check_config(config: &Fields<'_>) -> Result<OnBadRecord, Unplayable> {
     if config.text_or("dsl.store.format") == Some("HEADERS") {
         return unplayable("stores with headers");
     }

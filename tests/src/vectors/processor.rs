@@ -89,9 +89,17 @@ impl Does {
     /// The kind of the values it forwards.
     fn values(&self, input: Kind) -> Kind {
         match self {
-            Does::Count(_) | Does::Map(_) | Does::Meta | Does::StreamTime | Does::Latest(_) => {
-                Kind::Text
-            }
+            Does::Forward | Does::Drop | Does::Rekey(_) | Does::Route(..) => input,
+            Does::ShiftTime(_) | Does::SetHeader(..) | Does::DropHeaders => input,
+            Does::Buffer(..) | Does::Tick(_) => input,
+            _ => Kind::Text,
+        }
+    }
+
+    /// The kind of the keys it forwards.
+    fn keys(&self, input: Kind) -> Kind {
+        match self {
+            Does::Rekey(_) => Kind::Text,
             _ => input,
         }
     }
@@ -128,7 +136,10 @@ impl<K: View, V: View> Processed for KStream<K, V> {
     fn processed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Stream, Unplayable> {
         let does = Does::read(&Fields::of("processor", op.value("processor")))?;
         let stores: Vec<&str> = op.list("stores").iter().filter_map(Value::as_str).collect();
-        let kinds = kinds.of_value(does.values(kinds.value));
+        let kinds = Kinds {
+            key: does.keys(kinds.key),
+            value: does.values(kinds.value),
+        };
         let stream = named!(self, op);
         Ok(match op.text("op") {
             "process" => {
@@ -262,6 +273,7 @@ impl<K: View, V: View> Processor for Player<K, V> {
             }
             Does::Twice => {
                 let again = Val::Text(format!("{}'", record.value.printed()));
+                record.value = record.value.to_text();
                 ctx.forward(record.clone())?;
                 record.value = again;
             }

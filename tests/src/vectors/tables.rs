@@ -54,9 +54,11 @@ pub(super) fn materialized<K: View, V: View>(
     if let Some(millis) = mat.number_or("retention_ms") {
         materialized = materialized.with_retention(Duration::from_millis(millis.unsigned_abs()));
     }
-    // Engines and caches change no answer that is compared here.
+    if mat.get("caching").and_then(Value::as_bool) == Some(false) {
+        materialized = materialized.with_caching_disabled();
+    }
+    // The engine changes no answer that is compared.
     mat.text_or("type");
-    mat.get("caching");
     mat.done();
     Ok(Some(materialized))
 }

@@ -140,6 +140,11 @@ impl Val {
         }
     }
 
+    /// The text view as a value.
+    pub(super) fn to_text(&self) -> Self {
+        self.as_text().map_or(Val::Null, Val::Text)
+    }
+
     /// The text view, `null` for null.
     pub(super) fn printed(&self) -> String {
         self.as_text().unwrap_or_else(|| "null".to_owned())

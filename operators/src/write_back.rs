@@ -1,0 +1,114 @@
+//! Holds changes of a table back until a commit: several updates of a row are told as one.
+//!
+//! ```text
+//!   put ──> store (staged, seen at once)          flush, before the commit, or when there are too many
+//!     └───> held: the row's old value ─────────────────> changelog, then downstream: old ─> new
+//! ```
+//!
+//! # Invariants
+//!
+//! - The store is always current: only the changelog record and the change are held back.
+//! - Nothing is held across a commit: what a batch changed is logged and forwarded within it.
+//! - Rows are told in the order of their last updates; a row that was not there and is not there
+//!   is not told at all. Both as Kafka Streams' record cache does.
+
+use std::collections::{BTreeMap, HashMap};
+
+use onceflow_framework::state::Row;
+use onceflow_framework::{Error, Headers, Timestamp};
+
+use crate::Data;
+use crate::change::Change;
+
+/// What a held row costs beside the bytes of its key and value.
+const OVERHEAD_BYTES: usize = 128;
+
+/// A change of a row on its way downstream.
+pub(crate) struct Update<K, V> {
+    pub(crate) key: K,
+    pub(crate) change: Change<V>,
+    /// The time of the row.
+    pub(crate) timestamp: Timestamp,
+    /// The time of the record that changed it.
+    pub(crate) at: Timestamp,
+    pub(crate) headers: Headers,
+}
+
+/// A row that was changed since the last flush.
+pub(crate) struct Held<K, V> {
+    pub(crate) key: K,
+    /// The value before the first of the changes.
+    pub(crate) old: Option<V>,
+    /// When the last change was, and its headers.
+    pub(crate) at: Timestamp,
+    pub(crate) headers: Headers,
+    bytes: usize,
+}
+
+/// A held row and its key's bytes.
+type Keyed<K, V> = (Box<[u8]>, Held<K, V>);
+
+/// The rows of one table of one task that were changed since the last flush.
+pub(crate) struct WriteBack<K, V> {
+    bytes_max: usize,
+    bytes: usize,
+    updates: u64,
+    /// By the number of the last update.
+    held: BTreeMap<u64, Keyed<K, V>>,
+    /// By key: the number of its last update.
+    numbers: HashMap<Box<[u8]>, u64>,
+}
+
+impl<K: Data, V: Data> WriteBack<K, V> {
+    /// Holds as much as fits in `bytes_max`.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        WriteBack {
+            bytes_max,
+            bytes: 0,
+            updates: 0,
+            held: BTreeMap::new(),
+            numbers: HashMap::new(),
+        }
+    }
+
+    /// Writes a row and holds its change back.
+    pub(crate) fn hold(&mut self, row: &Row<'_, K, V>, update: Update<K, V>) -> Result<(), Error> {
+        let key: Box<[u8]> = Box::from(row.key_bytes());
+        let before = self.numbers.remove(&key);
+        let before = before.and_then(|number| self.held.remove(&number));
+        let old = match before {
+            Some((_, held)) => {
+                self.bytes -= held.bytes;
+                held.old
+            }
+            None => row.get()?.map(|row| row.value),
+        };
+        let stored = row.stage(update.change.new.as_ref(), update.timestamp)?;
+        let held = Held {
+            key: update.key,
+            old,
+            at: update.at,
+            headers: update.headers,
+            bytes: key.len() + stored + OVERHEAD_BYTES,
+        };
+        self.bytes += held.bytes;
+        self.updates += 1;
+        self.numbers.insert(key.clone(), self.updates);
+        self.held.insert(self.updates, (key, held));
+        Ok(())
+    }
+
+    /// The row that was not updated for the longest, if there is one.
+    pub(crate) fn release(&mut self) -> Option<Held<K, V>> {
+        let (_, (key, held)) = self.held.pop_first()?;
+        self.numbers.remove(&key);
+        self.bytes -= held.bytes;
+        Some(held)
+    }
+
+    /// As [`release`](Self::release), while more is held than fits.
+    pub(crate) fn release_excess(&mut self) -> Option<Held<K, V>> {
+        let is_full = self.bytes > self.bytes_max;
+        is_full.then(|| self.release()).flatten()
+    }
+}

@@ -69,6 +69,7 @@ pub fn cases() -> Vec<Case> {
         case("task/chain_of_five", || numbers(chain_of_five())),
         case("task/staged_write", || numbers(staged_write())),
         case("task/staged_read_write", || numbers(counted())),
+        case("task/tumbling_count", || numbers(tumbling())),
         case("task/map", || records(Workload::Map)),
         case("task/count", || records(Workload::Count)),
         case("task/rekey", || records(Workload::Repartition)),
@@ -185,6 +186,18 @@ fn counted() -> Piece {
         .stream("in", Consumed::<i64, i64>::new())
         .group_by_key(Grouped::new())
         .count_with(Materialized::as_store("counts"));
+    (built(builder), vec!["in"])
+}
+
+/// As [`counted`], by windows in which each key comes ten times.
+fn tumbling() -> Piece {
+    let builder = StreamsBuilder::new();
+    let size = Duration::from_millis(10 * KEYS);
+    builder
+        .stream("in", Consumed::<i64, i64>::new())
+        .group_by_key(Grouped::new())
+        .windowed_by(TimeWindows::of_size_with_no_grace(size))
+        .count();
     (built(builder), vec!["in"])
 }
 

@@ -74,7 +74,8 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     }
 
     /// Sets the value of a key in the window that begins at `start`; `None`, or a value that is
-    /// null to its serde, deletes it, or does nothing where duplicates are kept.
+    /// null to its serde, deletes it. Where duplicates are kept there is nothing to delete, but the
+    /// number of an entry is taken, and its deletion logged, as in Kafka Streams.
     ///
     /// A put past the retention is refused and counted.
     ///
@@ -89,7 +90,6 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
 
     fn put_bytes(&self, key: &K, stored: Option<&[u8]>, start: Timestamp) -> Result<(), Error> {
         let sequence = match self.shape.duplicates {
-            true if stored.is_none() => return Ok(()),
             true => self.raw.store.borrow_mut().next_sequence(),
             false => 0,
         };
@@ -107,6 +107,9 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
             logged_at,
         };
         let (start, sequence) = (start.as_millis(), sequence.to_be_bytes());
+        if self.shape.duplicates && stored.is_none() {
+            return self.raw.log_only(key, start, &sequence);
+        }
         self.raw.put(key, start, &sequence, write)
     }
 

@@ -138,6 +138,13 @@ impl<K: 'static> WindowedStore<K> {
         Ok(())
     }
 
+    /// Logs a deletion of what was never there: the store, and its time, stay as they are.
+    pub(super) fn log_only(&self, key: &K, time: i64, rest: &[u8]) -> Result<(), Error> {
+        let mut stored_key = self.scratch.borrow_mut();
+        self.write_key(key, time, rest, &mut stored_key)?;
+        self.log.send(&stored_key[SEGMENT_BYTES..], None, None)
+    }
+
     fn write_key(&self, key: &K, time: i64, rest: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         out.clear();
         out.extend_from_slice(&self.segments.segment_of(time).to_be_bytes());

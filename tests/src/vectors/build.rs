@@ -7,19 +7,20 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use onceflow::TopologyBuilder;
 use onceflow::prelude::*;
 use serde_json::Value;
 
 use super::fields::Fields;
 use super::handles::Stream;
 use super::unplayable::{Unplayable, unplayable};
-use super::{aggregates, joins, processor, sources, stateless, tables, windows};
+use super::{aggregates, joins, low_level, processor, sources, stateless, tables, windows};
 
 /// Whether the family knows the op; if so, it was applied.
 pub(super) type Applied = Result<bool, Unplayable>;
 
 /// Every family, by what applies its ops. The first that knows one takes it.
-const FAMILIES: [fn(&mut Build, &Fields<'_>) -> Applied; 7] = [
+const FAMILIES: [fn(&mut Build, &Fields<'_>) -> Applied; 8] = [
     sources::apply,
     stateless::apply,
     tables::apply,
@@ -27,11 +28,14 @@ const FAMILIES: [fn(&mut Build, &Fields<'_>) -> Applied; 7] = [
     windows::apply,
     joins::apply,
     processor::apply,
+    low_level::apply,
 ];
 
 /// A topology in the making.
 pub(super) struct Build {
     pub(super) builder: StreamsBuilder,
+    /// What is built node by node instead, if anything is.
+    pub(super) low_level: Option<TopologyBuilder>,
     /// What ops made, by id.
     made: BTreeMap<String, Rc<dyn Any>>,
     /// By split: the names of its branches.
@@ -57,10 +61,19 @@ impl Build {
     pub(super) fn new(extractor: &str, caches: bool) -> Self {
         Build {
             builder: StreamsBuilder::new(),
+            low_level: None,
             made: BTreeMap::new(),
             branches: BTreeMap::new(),
             extractor: extractor.to_owned(),
             caches,
+        }
+    }
+
+    /// The topology as far as it was told.
+    pub(super) fn finish(self, options: &BuildOptions) -> Result<Topology, Error> {
+        match self.low_level {
+            Some(nodes) => nodes.build(),
+            None => self.builder.build_with(options),
         }
     }
 

@@ -214,6 +214,14 @@ fn windowed_rows_of(driver: &TestDriver, name: &str) -> Result<Option<Vec<String
         };
         return Ok(Some(rows.map(row).collect()));
     }
+    if let Ok(store) = driver.window_store::<Val, Val>(name) {
+        let rows = store.all()?.into_iter();
+        let row = |(key, value): (Windowed<Val>, Val)| {
+            let start = key.window.start.as_millis();
+            json!([json_of(&key.key), start, json_of(&value)]).to_string()
+        };
+        return Ok(Some(rows.map(row).collect()));
+    }
     if let Ok(store) = driver.session_store::<Val, Val>(name) {
         let rows = store.all()?.into_iter();
         return Ok(Some(

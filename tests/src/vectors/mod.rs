@@ -29,6 +29,7 @@ mod aggregates;
 mod windows;
 mod joins;
 mod processor;
+mod low_level;
 mod play;
 mod compare;
 mod file;

@@ -1,6 +1,6 @@
 //! Plays a case on the test driver and collects what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use super::unplayable::{Unplayable, unplayable};
 struct Expected<'j> {
     java: Fields<'j>,
     fixed: Option<Fields<'j>>,
+    /// The stores in memory that processors use: what they refuse, Java counts.
+    memory_stores: BTreeSet<String>,
 }
 
 impl<'j> Expected<'j> {
@@ -29,6 +31,7 @@ impl<'j> Expected<'j> {
         Expected {
             java: Fields::of("expect", case.value("expect")),
             fixed: case.object_or("expect_fixed"),
+            memory_stores: memory_stores(case.list("topology")),
         }
     }
 
@@ -92,7 +95,7 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let (start, steps) = (case.number_or("clock_start_ms"), case.list("steps"));
     case.done();
     let branches = std::mem::take(&mut build.branches);
-    let topology = build.builder.build_with(&options);
+    let topology = build.finish(&options);
     // What Java finds when it starts may be found before.
     let failure = expected.get("build_error").or(expected.get("start_error"));
     let topology = match topology {
@@ -151,7 +154,10 @@ fn play_all(
         answers.len() == steps.len() || ends_early,
         "a step has an answer"
     );
-    let mut played = Played::default();
+    let mut played = Played {
+        memory_stores: expected.memory_stores.clone(),
+        ..Played::default()
+    };
     for (step, expected) in steps.iter().zip(answers) {
         let answer = played.step(driver, &Fields::of("step", step));
         compare::step((played.steps - 1, keys), &answer, expected, differences);
@@ -198,6 +204,16 @@ fn check_config(config: &Fields<'_>) -> Result<OnBadRecord, Unplayable> {
     })
 }
 
+fn memory_stores(ops: &[Value]) -> BTreeSet<String> {
+    let stores = ops
+        .iter()
+        .filter(|op| op["op"] == "add_store" || op["op"] == "pa_store");
+    let in_memory = stores.filter(|op| op["type"] != "rocks");
+    in_memory
+        .filter_map(|op| Some(op["store"].as_str()?.to_owned()))
+        .collect()
+}
+
 /// What a step answered.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
@@ -209,6 +225,7 @@ pub(super) struct Answer {
 /// What was played so far.
 #[derive(Debug, Default)]
 struct Played {
+    memory_stores: BTreeSet<String>,
     steps: usize,
     seen: BTreeMap<String, usize>,
     drops: u64,
@@ -248,7 +265,7 @@ impl Played {
             }
             *seen = history.len();
         }
-        let drops = counted(&driver.drops());
+        let drops = counted(&driver.drops(), &self.memory_stores);
         answer.dropped = drops - self.drops;
         self.drops = drops;
         answer
@@ -256,13 +273,14 @@ impl Played {
 }
 
 /// Drops as Java counts them: without those at a repartition's null-key filter, and without what
-/// only a store did not keep.
-fn counted(drops: &Drops) -> u64 {
+/// only a store did not keep, unless a processor put it into a store in memory.
+fn counted(drops: &Drops, memory_stores: &BTreeSet<String>) -> u64 {
     let uncounted = |node: &str, reason: DropReason| {
         let is_filter =
             node.starts_with("KSTREAM-FILTER-") || node.ends_with("-repartition-filter");
         let is_refused = reason == DropReason::Expired; // `store_refused`
-        is_refused || (is_filter && reason == DropReason::NullKey)
+        let is_of_processor = memory_stores.contains(node);
+        (is_refused && !is_of_processor) || (is_filter && reason == DropReason::NullKey)
     };
     let counted = drops
         .iter()

@@ -24,7 +24,7 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
 
 /// What a processor does with each record.
 #[derive(Clone)]
-enum Does {
+pub(super) enum Does {
     Forward,
     Drop,
     Map(Map),
@@ -41,13 +41,14 @@ enum Does {
     Range(String),
     ReadTable(String),
     ReadStore(String),
+    WindowPut(String, i64),
     Tick(Ticks),
     Buffer(String, Ticks),
 }
 
 /// A schedule.
 #[derive(Clone)]
-struct Ticks {
+pub(super) struct Ticks {
     kind: PunctuationKind,
     interval: Duration,
     start: Option<i64>,
@@ -55,7 +56,7 @@ struct Ticks {
 }
 
 impl Does {
-    fn read(spec: &Fields<'_>) -> Result<Self, Unplayable> {
+    pub(super) fn read(spec: &Fields<'_>) -> Result<Self, Unplayable> {
         let store = || spec.text("store").to_owned();
         let function = || functions::map(spec.text("fn"));
         let does = match spec.text("kind") {
@@ -78,6 +79,7 @@ impl Does {
             "range" => Does::Range(store()),
             "read_table" => Does::ReadTable(store()),
             "read_store" => Does::ReadStore(store()),
+            "window_put" => Does::WindowPut(store(), spec.number_or("back_ms").unwrap_or(0)),
             "tick" => Does::Tick(ticks(spec)),
             "buffer" => Does::Buffer(store(), ticks(spec)),
             other => return unplayable(format!("processor {other}")),
@@ -155,20 +157,22 @@ impl<K: View, V: View> Processed for KStream<K, V> {
 }
 
 /// Does it.
-struct Player<K, V> {
+pub(super) struct Player<K, V> {
     does: Does,
     values: Option<KeyValueStore<Val, Val>>,
     table: Option<TimestampedKeyValueStore<Val, Val>>,
+    window: Option<WindowStore<Val, Val>>,
     punctuated: i64,
     types: PhantomData<fn(K, V)>,
 }
 
 impl<K: View, V: View> Player<K, V> {
-    fn new(does: &Does) -> Self {
+    pub(super) fn new(does: &Does) -> Self {
         Player {
             does: does.clone(),
             values: None,
             table: None,
+            window: None,
             punctuated: 0,
             types: PhantomData,
         }
@@ -179,7 +183,7 @@ impl<K: View, V: View> Player<K, V> {
     }
 
     /// What becomes of a value whose key is kept.
-    fn value(&self, key: &Val, value: &Val) -> Result<Option<Val>, Fault> {
+    fn value(&self, key: &Val, value: &Val, timestamp: Timestamp) -> Result<Option<Val>, Fault> {
         Ok(Some(match &self.does {
             Does::Map(map) => map(key, value),
             Does::Count(_) if *key != Val::Null => {
@@ -218,7 +222,21 @@ impl<K: View, V: View> Player<K, V> {
                 let read = self.store().get(key)?.unwrap_or(Val::Null);
                 Val::Text(format!("{}/{}", value.printed(), read.printed()))
             }
+            Does::WindowPut(_, back) if *key != Val::Null => {
+                let window = self.window.as_ref().expect("init opened it");
+                let value = Some(value).filter(|value| **value != Val::Null);
+                window.put(key, value, timestamp)?;
+                let from = timestamp.as_millis().saturating_sub(*back).max(0);
+                let found = window.fetch(key, Timestamp::from_millis(from), timestamp)?;
+                let found = found.map(|entry| {
+                    let (at, value) = entry?;
+                    Ok(format!("{}@{at}", value.printed()))
+                });
+                let found: Result<Vec<String>, Error> = found.collect();
+                Val::Text(found?.join("|"))
+            }
             Does::Count(_) | Does::Latest(_) | Does::Range(_) => return Ok(None),
+            Does::WindowPut(..) => return Ok(None),
             Does::ReadTable(_) | Does::ReadStore(_) => return Ok(None),
             _ => value.clone(),
         }))
@@ -239,6 +257,7 @@ impl<K: View, V: View> Processor for Player<K, V> {
             Does::ReadStore(store) | Does::Buffer(store, _) => {
                 self.values = Some(ctx.key_value_store(store)?);
             }
+            Does::WindowPut(store, _) => self.window = Some(ctx.window_store(store)?),
             Does::ReadTable(store) => self.table = Some(ctx.timestamped_key_value_store(store)?),
             _ => {}
         }
@@ -304,7 +323,7 @@ impl<K: View, V: View> Processor for Player<K, V> {
                 }
                 return Ok(());
             }
-            _ => match self.value(&record.key, &record.value)? {
+            _ => match self.value(&record.key, &record.value, record.timestamp)? {
                 Some(value) => record.value = value,
                 None => return Ok(()),
             },
@@ -360,7 +379,10 @@ impl<K: View, V: View> FixedKeyProcessor for ValuePlayer<K, V> {
         record: FixedKeyRecord<K, V>,
         ctx: &mut FixedKeyContext<'_, K, Val>,
     ) -> Result<(), Fault> {
-        match self.0.value(&record.key().view(), &record.value.view())? {
+        match self
+            .0
+            .value(&record.key().view(), &record.value.view(), record.timestamp)?
+        {
             Some(value) => ctx.forward(record.with_value(value)),
             None => Ok(()),
         }

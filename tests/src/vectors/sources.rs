@@ -1,5 +1,7 @@
 //! Where records come from: streams and tables of topics, and stores beside the operators.
 
+use std::time::Duration;
+
 use onceflow::RawRecord;
 use onceflow::prelude::*;
 use onceflow::time::TimestampExtractor;
@@ -77,27 +79,43 @@ impl Build {
     }
 
     fn add_store(&self, op: &Fields<'_>) -> Result<(), Unplayable> {
-        for unsupported in ["lru", "retention_ms", "window_ms", "duplicates"] {
-            if op.get(unsupported).is_some() {
-                return unplayable(format!("stores with {unsupported}"));
-            }
-        }
-        let values = ValSerde(Kind::named(op.text_or("vs")));
-        let (keys, name) = (ValSerde(Kind::Text), op.text("store"));
-        let store = match op.text("kind") {
-            "kv" => StoreBuilder::key_value(name, keys, values),
-            "timestamped_kv" => StoreBuilder::timestamped_key_value(name, keys, values),
-            other => return unplayable(format!("stores of kind {other}")),
-        };
-        let logged = op.get("logging").and_then(Value::as_bool).unwrap_or(true);
-        op.get("type");
-        op.get("caching");
-        self.builder.add_state_store(match logged {
-            true => store,
-            false => store.with_logging_disabled(),
-        });
+        self.builder.add_state_store(store_of(op)?);
         Ok(())
     }
+}
+
+/// The store that an op describes.
+pub(super) fn store_of(op: &Fields<'_>) -> Result<StoreBuilder<Val, Val>, Unplayable> {
+    if op.get("lru").is_some() {
+        return unplayable("stores with lru");
+    }
+    let millis = |name: &str| {
+        let millis = op.number_or(name).unwrap_or(0);
+        Duration::from_millis(millis.unsigned_abs())
+    };
+    let (retention, window) = (millis("retention_ms"), millis("window_ms"));
+    let duplicates = op.get("duplicates").and_then(Value::as_bool);
+    let values = ValSerde(Kind::named(op.text_or("vs")));
+    let (keys, name) = (ValSerde(Kind::Text), op.text("store"));
+    let store = match op.text("kind") {
+        "kv" => StoreBuilder::key_value(name, keys, values),
+        "timestamped_kv" => StoreBuilder::timestamped_key_value(name, keys, values),
+        "window" => {
+            let store = StoreBuilder::window(name, retention, window, keys, values);
+            match duplicates {
+                Some(true) => store.with_duplicates(),
+                _ => store,
+            }
+        }
+        other => return unplayable(format!("stores of kind {other}")),
+    };
+    let logged = op.get("logging").and_then(Value::as_bool).unwrap_or(true);
+    op.get("type");
+    op.get("caching");
+    Ok(match logged {
+        true => store,
+        false => store.with_logging_disabled(),
+    })
 }
 
 /// The record's time; a negative one becomes the partition's, or drops the record if it has none.

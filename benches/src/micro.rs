@@ -20,7 +20,7 @@ use onceflow::serde::SharedSerde;
 use onceflow::test_driver::BatchDriver;
 
 use crate::onceflow_worker::{Topics, topology};
-use crate::workload::{Records, VALUE_BYTES, Workload};
+use crate::workload::{Records, VALUE_BYTES, Workload, row};
 
 /// Operations of one call: a small batch of the runtime.
 pub const OPERATIONS: u64 = 1_000;
@@ -72,6 +72,7 @@ pub fn cases() -> Vec<Case> {
         case("task/tumbling_count", || numbers(tumbling())),
         case("task/map", || records(Workload::Map)),
         case("task/count", || records(Workload::Count)),
+        case("task/join", || records(Workload::Join)),
         case("task/rekey", || records(Workload::Repartition)),
         case("driver/map", || driven(Workload::Map)),
         case("driver/count", || driven(Workload::Count)),
@@ -132,6 +133,9 @@ fn records(workload: Workload) -> Box<dyn FnMut()> {
     let topology = topology(workload, TOPICS).expect("the workload's topology is sound");
     let mut driver = BatchDriver::new(topology, 0).expect("nothing is missing to drive it");
     let input = driver.input("in").expect("the source reads it");
+    if workload == Workload::Join {
+        fill_table(&mut driver);
+    }
     let mut source = Records::new(KEYS);
     Box::new(move || {
         for _ in 0..OPERATIONS {
@@ -142,6 +146,15 @@ fn records(workload: Workload) -> Box<dyn FnMut()> {
         let sent = driver.commit().expect("the records are sound");
         assert!(sent >= OPERATIONS, "each record has an output");
     })
+}
+
+fn fill_table(driver: &mut BatchDriver) {
+    let table = driver.input(TOPICS.table).expect("the source reads it");
+    for key in 0..KEYS.cast_signed() {
+        let (time, bytes) = (Timestamp::from_millis(0), key.to_be_bytes());
+        driver.push(table, time, Some(&bytes), Some(&row(key)));
+    }
+    driver.commit().expect("the rows are sound");
 }
 
 fn source(topics: &[&'static str]) -> Piece {

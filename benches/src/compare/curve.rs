@@ -63,13 +63,21 @@ pub fn measure(
 
 fn line(point: &Latency) -> String {
     format!(
-        "{} records/s: p50 {:.1} ms, p99 {:.1} ms, {:.0} commits/s, broker {:.2} ms a commit",
+        "{} records/s: p50 {} ms, p99 {} ms, {} commits/s, broker {} ms a commit",
         point.records_per_second,
-        point.p50_ms,
-        point.p99_ms,
-        point.commits_per_second.unwrap_or(f64::NAN),
-        point.broker_ms_per_commit().unwrap_or(f64::NAN),
+        known(point.p50_ms),
+        known(point.p99_ms),
+        known(point.commits_per_second),
+        known(point.broker_ms_per_commit()),
     )
+}
+
+/// A figure, if there is one: a rate that cannot be served has no latency.
+fn known(figure: impl Into<Option<f64>>) -> String {
+    match figure.into().filter(|figure| !figure.is_nan()) {
+        Some(figure) => format!("{figure:.2}"),
+        None => "-".to_owned(),
+    }
 }
 
 /// As Markdown.
@@ -100,16 +108,16 @@ pub fn markdown(curve: &Curve) -> Result<String, std::fmt::Error> {
         }
         writeln!(
             text,
-            "| {} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} | {:.2} | {:.2} |",
+            "| {} | {:.0} | {} | {} | {} | {} | {:.2} | {} | {} |",
             point.records_per_second,
             point.served_per_second,
-            point.p50_ms,
-            point.p99_ms,
-            point.p999_ms,
-            point.commits_per_second.unwrap_or(f64::NAN),
+            known(point.p50_ms),
+            known(point.p99_ms),
+            known(point.p999_ms),
+            known(point.commits_per_second),
             point.processors,
-            point.broker_processors.unwrap_or(f64::NAN),
-            point.broker_ms_per_commit().unwrap_or(f64::NAN),
+            known(point.broker_processors),
+            known(point.broker_ms_per_commit()),
         )?;
     }
     Ok(text)

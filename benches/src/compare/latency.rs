@@ -22,6 +22,9 @@ const BACKLOG: Duration = Duration::from_secs(8);
 /// How long it takes to send what is queued when the time is over.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Between two bursts.
+const TICK_MICROS: u64 = 2_000;
+
 /// What is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
@@ -152,20 +155,24 @@ fn usage_of(
     })
 }
 
-/// Sends what is due, once a millisecond; a record's moment is when it was due.
+/// Sends a burst each tick; a record's moment is when its burst was due, however late it goes.
+///
+/// Single records would be requests of their own, and the broker would be busy with them alone.
 fn pace(load: Load, place: &Place, span: Span) -> Result<(), Failure> {
     let producer = loader(&place.bootstrap_servers, 0)?;
     let mut source = Records::new(load.keys);
-    let gap = Duration::from_nanos(1_000_000_000 / load.rate);
-    let mut due = span.begin;
+    let (mut due, mut owed) = (span.begin, 0);
     while due < span.end && os::now() < span.end + PATIENCE {
-        while due < span.end && due <= os::now() {
+        os::sleep(due.saturating_sub(os::now()));
+        // In millionths of a record: no rate is rounded.
+        owed += load.rate * TICK_MICROS;
+        for _ in 0..owed / 1_000_000 {
             let (key, value) = source.next(due);
             send(&producer, &place.input, key, value)?;
-            due += gap;
         }
+        owed %= 1_000_000;
         producer.poll(Duration::ZERO);
-        os::sleep(Duration::from_millis(1));
+        due += Duration::from_micros(TICK_MICROS);
     }
     Ok(producer.flush(FLUSH_TIMEOUT)?)
 }

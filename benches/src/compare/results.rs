@@ -84,7 +84,7 @@ pub struct Latency {
     pub served_per_second: f64,
     /// Records that were measured.
     pub records: u64,
-    /// In milliseconds.
+    /// In milliseconds; null in JSON, as the next two, if no record came out in time.
     pub p50_ms: f64,
     /// In milliseconds.
     pub p99_ms: f64,

@@ -11,8 +11,8 @@ use onceflow_benches::compare::embedded::Embedded;
 use onceflow_benches::compare::kafka::{Kafka, class_path};
 use onceflow_benches::compare::latency::Load;
 use onceflow_benches::compare::plan::Plan;
-use onceflow_benches::compare::results::{Machine, Measured, Results};
-use onceflow_benches::compare::rounds::Ground;
+use onceflow_benches::compare::results::{Machine, Results};
+use onceflow_benches::compare::rounds::{Ground, Outcome};
 use onceflow_benches::compare::{curve, curve_plot, idle, latency, plot, rounds, table};
 use onceflow_benches::workload::Workload;
 
@@ -48,17 +48,23 @@ fn main() -> Result<(), Failure> {
     if plan.curve {
         return write_curve(&plan, &curve::measure(&plan, &place, pid, machine, say)?);
     }
+    let outcome = throughput(&plan, &place, pid, say)?;
     let mut results = Results {
         machine,
         records: plan.records(),
         keys: plan.keys,
         partitions: plan.partitions,
-        runs: throughput(&plan, &place, pid, say)?,
+        runs: outcome.measured,
+        failures: outcome.failures,
         latencies: Vec::new(),
         idle: Vec::new(),
     };
     edges(&plan, (&place, pid), &mut results, say)?;
-    write(&plan, &results)
+    write(&plan, &results)?;
+    match results.failures.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} runs failed: they are told above").into()),
+    }
 }
 
 fn place(plan: &Plan, class_path: String, bootstrap_servers: &str) -> Place {
@@ -77,9 +83,9 @@ fn throughput(
     place: &Place,
     broker: Option<u32>,
     say: impl Fn(&str),
-) -> Result<Vec<Measured>, Failure> {
+) -> Result<Outcome, Failure> {
     if plan.rounds() == 0 {
-        return Ok(Vec::new());
+        return Ok(Outcome::default());
     }
     say(&format!("loading {} records", plan.records()));
     let mut grounds = vec![Ground::load(plan, Broker::Kafka, place, broker)?];

@@ -21,6 +21,8 @@ pub struct Results {
     pub partitions: i32,
     /// Every run, in the order they ran.
     pub runs: Vec<Measured>,
+    /// What failed, or whose output was wrong.
+    pub failures: Vec<String>,
     /// End to end.
     pub latencies: Vec<Latency>,
     /// With nothing to do.

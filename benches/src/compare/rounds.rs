@@ -83,6 +83,23 @@ impl Ground {
         })
     }
 
+    /// One run on a topic of its own; in the first round its output is compared.
+    fn run(
+        &self,
+        plan: &Plan,
+        task: &Task,
+        (round, number): (usize, usize),
+    ) -> Result<Measured, Failure> {
+        let place = self.arena(plan, number)?;
+        let mut result = self.measure(plan, task, &place)?;
+        result.round = round;
+        if round == 0 {
+            result.unmatched = self.verify(plan, task, &place)?;
+            result.verified = true;
+        }
+        Ok(result)
+    }
+
     /// Compares an output with the input; answers how many records of `join` came before their row.
     fn verify(&self, plan: &Plan, task: &Task, place: &Place) -> Result<u64, Failure> {
         let (servers, workload) = (&place.bootstrap_servers, task.workload);
@@ -102,16 +119,21 @@ impl Ground {
     }
 }
 
+/// What came of all rounds.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Every run, in the order they ran.
+    pub measured: Vec<Measured>,
+    /// What failed, or whose output was wrong.
+    pub failures: Vec<String>,
+}
+
 /// Runs all rounds; `say` is told what was measured.
 ///
 /// # Errors
 ///
-/// When a contender fails, or its output is wrong.
-pub fn run(
-    plan: &Plan,
-    grounds: &[Ground],
-    mut say: impl FnMut(&str),
-) -> Result<Vec<Measured>, Failure> {
+/// When the broker fails, or the first run, which warms it up.
+pub fn run(plan: &Plan, grounds: &[Ground], mut say: impl FnMut(&str)) -> Result<Outcome, Failure> {
     let rounds: Vec<Vec<Task>> = (0..plan.rounds()).map(|round| plan.round(round)).collect();
     let all: usize = rounds.iter().map(Vec::len).sum();
     say("warming the brokers up");
@@ -119,30 +141,35 @@ pub fn run(
         let task = plan.task(Contender::Handwritten);
         ground.measure(plan, &task, &ground.arena(plan, 0)?)?;
     }
-    let mut measured = Vec::new();
+    let (mut outcome, mut number) = (Outcome::default(), 0);
     for (round, tasks) in rounds.into_iter().enumerate() {
         for task in tasks {
-            let number = measured.len() + 1;
+            number += 1;
             let ground = grounds.iter().find(|ground| ground.broker == task.broker);
             let ground = ground.ok_or("no such broker was started")?;
-            let place = ground.arena(plan, number)?;
-            let mut result = ground.measure(plan, &task, &place)?;
-            result.round = round;
-            if round == 0 {
-                result.unmatched = ground.verify(plan, &task, &place)?;
-                result.verified = true;
+            match ground.run(plan, &task, (round, number)) {
+                Ok(result) => {
+                    say(&format!("[{number}/{all}] {}", line(&result)));
+                    outcome.measured.push(result);
+                }
+                // The other runs are as good as without it.
+                Err(failure) => {
+                    let (who, workload, guarantee) =
+                        (task.contender, task.workload, task.guarantee);
+                    let told = format!("{workload}, {guarantee}: {who} failed: {failure}");
+                    say(&format!("[{number}/{all}] {told}"));
+                    outcome.failures.push(told);
+                }
             }
-            say(&line(&result, number, all));
-            measured.push(result);
         }
     }
     for ground in grounds {
         ground.admin.remove_all_but(&[])?;
     }
-    Ok(measured)
+    Ok(outcome)
 }
 
-fn line(result: &Measured, number: usize, all: usize) -> String {
+fn line(result: &Measured) -> String {
     let run = &result.run;
     let place = match result.broker {
         Broker::Kafka => "",
@@ -153,7 +180,7 @@ fn line(result: &Measured, number: usize, all: usize) -> String {
         count => format!(", {count} before their row"),
     };
     format!(
-        "[{number}/{all}] {}, {}, threads {}{place}: {}: {:.0} k records/s (second half {:.0} k), {:.2} CPU s/M, {} MiB{unmatched}",
+        "{}, {}, threads {}{place}: {}: {:.0} k records/s (second half {:.0} k), {:.2} CPU s/M, {} MiB{unmatched}",
         run.workload,
         run.guarantee,
         run.threads,

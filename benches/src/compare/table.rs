@@ -39,6 +39,9 @@ pub fn markdown(results: &Results) -> Result<String, std::fmt::Error> {
         results.partitions,
         TUNED_JVM[..3].join(" "),
     )?;
+    for failure in &results.failures {
+        writeln!(text, "**Failed:** {failure}\n")?;
+    }
     text += &targets::markdown(results)?;
     throughput(results, &mut text)?;
     latency(results, &mut text)?;

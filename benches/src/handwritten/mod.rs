@@ -142,6 +142,9 @@ fn commit_first(
         }
         chunks.push(chunk);
     }
+    if chunks.is_empty() {
+        return Ok(0);
+    }
     let records = open.commit(reader, committer)?;
     for chunk in chunks {
         for record in chunk.records() {

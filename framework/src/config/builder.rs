@@ -9,7 +9,7 @@ use super::properties_text;
 use super::settings::{self, Named};
 use super::{Config, Guarantee};
 use crate::error::{Error, ErrorKind};
-use crate::processor::OnBadRecord;
+use crate::processor::{OnBadRecord, OnFailedRecord};
 use crate::topology::OffsetReset;
 
 /// More workers than any machine has use for: beyond it, it is a mistake.
@@ -47,6 +47,8 @@ impl ConfigBuilder {
             startup_timeout: Duration::from_secs(10),
             auto_offset_reset: OffsetReset::Earliest,
             on_bad_record: OnBadRecord::default(),
+            on_failed_record: OnFailedRecord::default(),
+            dead_letter_topic: None,
             replication_factor: -1,
             state_dir: std::env::temp_dir().join("onceflow"),
             client_id: None,
@@ -125,6 +127,20 @@ impl ConfigBuilder {
     /// What becomes of bytes that a source cannot read (default: the application stops).
     pub fn on_bad_record(mut self, handler: OnBadRecord) -> Self {
         self.config.on_bad_record = handler;
+        self
+    }
+
+    /// What becomes of a record at which a processor fails or panics (default: the application
+    /// stops).
+    pub fn on_failed_record(mut self, handler: OnFailedRecord) -> Self {
+        self.config.on_failed_record = handler;
+        self
+    }
+
+    /// Where records go that a handler has given up: their bytes, with the reason in headers, in
+    /// the transaction that consumes them (default: nowhere).
+    pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
+        self.config.dead_letter_topic = Some(topic.into());
         self
     }
 
@@ -236,6 +252,16 @@ impl ConfigBuilder {
         problems.extend(self.name_problems());
         problems.extend(self.number_problems());
         problems.extend(self.config.client_problems());
+        let fails = self.config.on_bad_record == OnBadRecord::Fail
+            && self.config.on_failed_record == OnFailedRecord::Fail;
+        if fails && self.config.dead_letter_topic.is_some() {
+            problems.push(
+                "errors.dead.letter.queue.topic.name is for records that are given up, and no \
+                 handler gives up any: set deserialization.exception.handler or \
+                 processing.exception.handler to continue"
+                    .to_owned(),
+            );
+        }
         if problems.is_empty() {
             return Ok(self.config);
         }

@@ -19,7 +19,7 @@ const STANDBY: &str = "remove it; there are no standby tasks, a task restores wh
 const METRICS: &str = "remove it; metrics are read from the application, not reported to JMX";
 const BUFFER: &str = "set consumer.queued.min.messages or consumer.queued.max.messages.kbytes: \
                       what the client has fetched is the only buffer";
-const HANDLER: &str = "remove it; a record that cannot be processed or sent aborts its batch and \
+const HANDLER: &str = "remove it; a record that cannot be sent aborts its batch and \
                        stops the application with the error";
 const TRUSTSTORE: &str = "set ssl.ca.location to the authorities' certificates in PEM";
 const TLS: &str = "remove it; OpenSSL makes the connection, tuned with ssl.cipher.suites and \
@@ -97,12 +97,6 @@ const EXACT: &[Remedy] = &[
             "default.production.exception.handler",
         ],
         HANDLER,
-    ),
-    (&["processing.exception.handler"], HANDLER),
-    (
-        &["errors.dead.letter.queue.topic.name"],
-        "remove it; there is no dead letter topic yet, deserialization.exception.handler=continue \
-         drops and counts",
     ),
     (
         &[

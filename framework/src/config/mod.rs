@@ -29,6 +29,8 @@
 //! | `startup.timeout.ms` * | [`startup_timeout`](ConfigBuilder::startup_timeout) | 10000 |
 //! | `auto.offset.reset` | [`auto_offset_reset`](ConfigBuilder::auto_offset_reset) | `earliest` |
 //! | `deserialization.exception.handler` | [`on_bad_record`](ConfigBuilder::on_bad_record) | `fail` |
+//! | `processing.exception.handler` | [`on_failed_record`](ConfigBuilder::on_failed_record) | `fail` |
+//! | `errors.dead.letter.queue.topic.name` | [`dead_letter_topic`](ConfigBuilder::dead_letter_topic) | none |
 //! | `replication.factor` | [`replication_factor`](ConfigBuilder::replication_factor) | -1: the broker's |
 //! | `state.dir` | [`state_dir`](ConfigBuilder::state_dir) | `onceflow` in the directory for temporary files |
 //! | `client.id` | [`client_id`](ConfigBuilder::client_id) | none |
@@ -78,7 +80,7 @@ pub(crate) use clients::ClientProperties;
 use clients::ClientOverrides;
 
 use crate::error::Error;
-use crate::processor::OnBadRecord;
+use crate::processor::{OnBadRecord, OnFailedRecord};
 use crate::topology::OffsetReset;
 
 /// How often an input record takes effect.
@@ -150,6 +152,8 @@ pub struct Config {
     startup_timeout: Duration,
     auto_offset_reset: OffsetReset,
     on_bad_record: OnBadRecord,
+    on_failed_record: OnFailedRecord,
+    dead_letter_topic: Option<String>,
     replication_factor: i32,
     state_dir: PathBuf,
     client_id: Option<String>,
@@ -276,6 +280,18 @@ impl Config {
         self.on_bad_record
     }
 
+    /// What becomes of a record at which a processor fails.
+    #[must_use]
+    pub fn on_failed_record(&self) -> OnFailedRecord {
+        self.on_failed_record
+    }
+
+    /// Where records go that a handler has given up.
+    #[must_use]
+    pub fn dead_letter_topic(&self) -> Option<&str> {
+        self.dead_letter_topic.as_deref()
+    }
+
     /// Replicas of internal topics; -1 is the broker's default.
     #[must_use]
     pub fn replication_factor(&self) -> i32 {
@@ -322,6 +338,8 @@ impl fmt::Debug for Config {
             .field("startup_timeout", &self.startup_timeout)
             .field("auto_offset_reset", &self.auto_offset_reset)
             .field("on_bad_record", &self.on_bad_record)
+            .field("on_failed_record", &self.on_failed_record)
+            .field("dead_letter_topic", &self.dead_letter_topic)
             .field("replication_factor", &self.replication_factor)
             .field("state_dir", &self.state_dir)
             .field("client_id", &self.client_id)

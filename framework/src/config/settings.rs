@@ -8,7 +8,7 @@ use super::java;
 use super::librdkafka::{self, ClientProperty, Scope};
 use super::nearest::nearest;
 use super::{Config, Guarantee};
-use crate::processor::OnBadRecord;
+use crate::processor::{OnBadRecord, OnFailedRecord};
 use crate::topology::OffsetReset;
 
 /// A setting of the application.
@@ -55,6 +55,8 @@ const SETTINGS: &[Setting] = settings! {
     "deserialization.exception.handler" => on_bad_record = bad_record_handler,
     // Its name before Kafka 4.
     "default.deserialization.exception.handler" => on_bad_record = bad_record_handler,
+    "processing.exception.handler" => on_failed_record = failed_record_handler,
+    "errors.dead.letter.queue.topic.name" => dead_letter_topic = optional_text,
     "replication.factor" => replication_factor = number,
     "state.dir" => state_dir = directory,
     "client.id" => client_id = optional_text,
@@ -195,6 +197,17 @@ fn bad_record_handler(value: &str) -> Parsed<OnBadRecord> {
     match value.rsplit('.').next() {
         Some("fail" | "LogAndFailExceptionHandler") => Ok(OnBadRecord::Fail),
         Some("continue" | "LogAndContinueExceptionHandler") => Ok(OnBadRecord::Continue),
+        _ => Err("fail or continue".to_owned()),
+    }
+}
+
+/// As [`bad_record_handler`], of KIP-1033.
+fn failed_record_handler(value: &str) -> Parsed<OnFailedRecord> {
+    match value.rsplit('.').next() {
+        Some("fail" | "LogAndFailProcessingExceptionHandler") => Ok(OnFailedRecord::Fail),
+        Some("continue" | "LogAndContinueProcessingExceptionHandler") => {
+            Ok(OnFailedRecord::Continue)
+        }
         _ => Err("fail or continue".to_owned()),
     }
 }

@@ -83,6 +83,24 @@ fn settings_are_read_by_their_kafka_names() {
 }
 
 #[test]
+fn handlers_of_failures_are_chosen_by_word_or_by_their_java_class() {
+    check(&[
+        ("processing.exception.handler", "continue", ""),
+        (
+            "processing.exception.handler",
+            "org.apache.kafka.streams.errors.LogAndFailProcessingExceptionHandler",
+            "",
+        ),
+        ("processing.exception.handler", "skip", "fail or continue"),
+        (
+            "errors.dead.letter.queue.topic.name",
+            "dead",
+            "no handler gives up any",
+        ),
+    ]);
+}
+
+#[test]
 fn values_are_checked_and_the_error_says_what_was_expected() {
     check(&[
         ("application.id", "", "application.id is required"),

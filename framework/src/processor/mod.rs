@@ -16,6 +16,8 @@
 mod context;
 mod stores;
 mod scope;
+mod outbox;
+mod dead_letter;
 mod punctuation;
 mod node_time;
 mod node;
@@ -33,12 +35,13 @@ pub use stores::ConnectedStores;
 
 pub(crate) use fixed_key::FixedKeyAdapter;
 pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};
+pub(crate) use outbox::Outbox;
 pub(crate) use partition::partition_of_key;
 pub(crate) use punctuation::Schedules;
 pub(crate) use scope::{Collector, OutgoingRecord, StoreLog, StoreSlot, TaskScope, TopicId};
 pub(crate) use sink::{SinkNode, SinkTarget, TopicExtractor};
-pub use source::OnBadRecord;
 pub(crate) use source::{Ingest, Prepared, SourceNode};
+pub use source::{OnBadRecord, OnFailedRecord};
 
 use crate::error::Fault;
 use crate::record::Record;

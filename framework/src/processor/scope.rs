@@ -61,6 +61,8 @@ pub(crate) struct TaskScope {
     pub(crate) application_id: Arc<str>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) collector: Rc<dyn Collector>,
+    /// Where records go that were given up, if anywhere.
+    pub(crate) dead_letters: Option<TopicId>,
     pub(crate) stores: BTreeMap<Arc<str>, StoreSlot>,
     pub(crate) schedules: RefCell<Schedules>,
     /// The highest timestamp that the task has seen.
@@ -92,6 +94,7 @@ impl TaskScope {
             application_id,
             clock,
             collector,
+            dead_letters: None,
             stores: BTreeMap::new(),
             schedules: RefCell::new(Schedules::default()),
             stream_time: Cell::new(Timestamp::NONE),

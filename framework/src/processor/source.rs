@@ -29,7 +29,22 @@ pub enum OnBadRecord {
     /// Stop at it: the error names topic, partition and offset.
     #[default]
     Fail,
-    /// Drop it and count it.
+    /// Drop it and count it; its bytes go to the topic of dead letters, if there is one.
+    Continue,
+}
+
+/// What to do when a processor fails, or panics, at a record or a punctuation (KIP-1033).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailedRecord {
+    /// Stop at it: the error names node, topic, partition and offset.
+    #[default]
+    Fail,
+    /// Take back what it has led to, count it and go on. The record's bytes go to the topic of
+    /// dead letters, if there is one.
+    ///
+    /// Unlike in Kafka Streams nothing of the record stays: no output, no write to a store. To that
+    /// end every record's outputs and writes are held back until it is done, which costs a copy of
+    /// them, and the processors of the task are built anew after a failure.
     Continue,
 }
 
@@ -118,7 +133,9 @@ impl<K: Clone + 'static, V: Clone + 'static> Ingest for SourceNode<K, V> {
             Ok(record) => record,
             Err(error) if self.on_bad_record == OnBadRecord::Fail => return Err(self.blame(error)),
             Err(error) => {
-                tracing::warn!(error = %self.blame(error), "record skipped");
+                let error = self.blame(error);
+                tracing::warn!(%error, "record skipped");
+                self.scope.bury(raw, &error)?;
                 self.scope.dropped(&self.name, DropReason::Deserialization);
                 return Ok(Prepared::Dropped);
             }

@@ -127,7 +127,15 @@ impl ActiveTask {
         let offset = lane.queue.head().expect("a picked lane has a head").offset;
         let timestamp = lane.head_time.take().expect("a picked head is prepared");
         self.touched = true;
-        self.task.process(lane.input, offset, timestamp)?;
+        let given_up = self.task.process(lane.input, offset, timestamp)?;
+        if let Some(error) = given_up {
+            let raw = lane.queue.head().expect("it was just processed");
+            self.task.bury(&raw, &error)?;
+            lane.queue.advance();
+            // The nodes are new, so no head is prepared any more.
+            self.lanes.iter_mut().for_each(|lane| lane.head_time = None);
+            return Ok(Progress::Done);
+        }
         lane.queue.advance();
         Ok(Progress::Done)
     }

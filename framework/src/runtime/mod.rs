@@ -14,6 +14,7 @@ mod assignment;
 mod restore;
 mod active_task;
 mod task;
+mod attempt;
 mod transaction;
 mod metadata;
 mod probe;

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::metrics::Drops;
 use crate::processor::{
-    Collector, OnBadRecord, Prepared, PunctuationKind, Schedules, StoreSlot, TaskScope,
+    Collector, OnBadRecord, OnFailedRecord, Outbox, Prepared, PunctuationKind, Schedules,
+    StoreSlot, TaskScope,
 };
 use crate::record::{Offset, RawRecord, TaskId};
 use crate::state::TaskStore;
@@ -29,14 +30,19 @@ pub(crate) struct TaskSettings {
     pub(crate) application_id: Arc<str>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) on_bad_record: OnBadRecord,
+    pub(crate) on_failed_record: OnFailedRecord,
+    /// The topic of records that were given up.
+    pub(crate) dead_letters: Option<Arc<str>>,
 }
 
 /// A running task.
 pub(crate) struct Task {
     topology: Arc<Topology>,
     settings: TaskSettings,
-    scope: Rc<TaskScope>,
-    chain: TaskChain,
+    pub(super) scope: Rc<TaskScope>,
+    /// Between the nodes and the collector, if failed records are passed over.
+    pub(super) outbox: Option<Rc<Outbox>>,
+    pub(super) chain: TaskChain,
     /// The highest timestamp processed of each input, in the order of the inputs.
     partition_times: Vec<Timestamp>,
     committed: Times,
@@ -74,7 +80,18 @@ impl Task {
         let part = &topology.sub_topologies()[id.sub_topology as usize];
         let application_id = Arc::clone(&settings.application_id);
         let clock = Arc::clone(&settings.clock);
+        let outbox = match settings.on_failed_record {
+            OnFailedRecord::Fail => None,
+            OnFailedRecord::Continue => Some(Rc::new(Outbox::before(Rc::clone(&collector)))),
+        };
+        let collector = match &outbox {
+            Some(outbox) => Rc::clone(outbox) as Rc<dyn Collector>,
+            None => collector,
+        };
         let mut scope = TaskScope::new(id, application_id, clock, Rc::clone(&collector));
+        if let Some(topic) = &settings.dead_letters {
+            scope.dead_letters = Some(collector.topic(topic)?);
+        }
         for name in &part.stores {
             let spec = topology.store(name).clone();
             let changelog = match spec.changelog_topic(&settings.application_id) {
@@ -108,6 +125,7 @@ impl Task {
             topology,
             settings,
             scope,
+            outbox,
             chain,
             partition_times,
             committed,
@@ -177,22 +195,25 @@ impl Task {
             .prepare(entry.slot, raw, self.partition_times[input])
     }
 
-    /// Processes the prepared head of an input, then what stream time makes due.
+    /// Processes the prepared head of an input, then what stream time makes due. Answers the error
+    /// of a record that was given up: no head is prepared any more then.
     pub(crate) fn process(
         &mut self,
         input: usize,
         offset: Offset,
         timestamp: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Error>, Error> {
         self.partition_times[input] = self.partition_times[input].max(timestamp);
         self.scope
             .stream_time
             .set(self.scope.stream_time.get().max(timestamp));
         self.scope.at.set(Some((input, offset)));
-        let entry = &self.chain.inputs[input];
-        entry.source.borrow_mut().process(entry.slot)?;
+        let given_up = self.attempt(|chain| {
+            let entry = &chain.inputs[input];
+            entry.source.borrow_mut().process(entry.slot)
+        })?;
         self.punctuate(PunctuationKind::StreamTime)?;
-        Ok(())
+        Ok(given_up)
     }
 
     /// Makes the calls that are due; answers how many.
@@ -214,9 +235,11 @@ impl Task {
             let Some((node, punctuation)) = taken else {
                 return Ok(calls);
             };
-            self.chain.processors[&node]
-                .borrow_mut()
-                .punctuate(punctuation, now)?;
+            // One that was given up is counted; there is no record to bury.
+            self.attempt(|chain| {
+                let processor = &chain.processors[&node];
+                processor.borrow_mut().punctuate(punctuation, now)
+            })?;
             calls += 1;
         }
     }
@@ -247,6 +270,9 @@ impl Task {
 
     /// The broker has aborted the batch: all is as after the last commit, processors are new.
     pub(crate) fn rolled_back(&mut self) -> Result<(), Error> {
+        if let Some(outbox) = &self.outbox {
+            outbox.discard();
+        }
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().discard();
         }
@@ -256,16 +282,18 @@ impl Task {
         self.scope.stream_time.set(self.committed.stream_time);
         self.partition_times
             .clone_from(&self.committed.partition_times);
+        let schedules = self.committed.schedules.clone();
+        self.new_processors(&schedules)
+    }
+
+    /// A processor may have kept something of what is taken back in its own fields.
+    pub(super) fn new_processors(&mut self, schedules: &Schedules) -> Result<(), Error> {
         *self.scope.schedules.borrow_mut() = Schedules::default();
-        // A processor may have kept something of the aborted batch in its own fields.
         self.chain = self
             .topology
             .instantiate(&self.scope, self.settings.on_bad_record)?;
         self.init_processors()?;
-        self.scope
-            .schedules
-            .borrow_mut()
-            .resume_from(&self.committed.schedules);
+        self.scope.schedules.borrow_mut().resume_from(schedules);
         Ok(())
     }
 

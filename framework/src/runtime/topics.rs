@@ -127,9 +127,9 @@ impl<C: Cluster> Setup<'_, C> {
             .flat_map(|part| &part.source_topics);
         let named: BTreeSet<&TopicName> = sources.chain(self.topology.sink_topics()).collect();
         let external = named.into_iter().filter(|topic| !topic.is_internal());
-        let names: Vec<Arc<str>> = external
-            .map(|topic| topic.resolve(self.config.application_id()))
-            .collect();
+        let names = external.map(|topic| topic.resolve(self.config.application_id()));
+        let dead_letters = self.config.dead_letter_topic().map(Arc::from);
+        let names: Vec<Arc<str>> = names.chain(dead_letters).collect();
         // Brokers hear of a topic that was just created one by one.
         let deadline = self.clock.elapsed() + NEW_TOPIC_GRACE.min(self.config.startup_timeout());
         let missing = loop {

@@ -383,6 +383,8 @@ impl<C: Cluster> Worker<C> {
             application_id: Arc::from(self.settings.config.application_id()),
             clock: Arc::clone(&self.settings.clock),
             on_bad_record: self.settings.config.on_bad_record(),
+            on_failed_record: self.settings.config.on_failed_record(),
+            dead_letters: self.settings.config.dead_letter_topic().map(Arc::from),
         }
     }
 

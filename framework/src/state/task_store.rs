@@ -50,6 +50,8 @@ pub(crate) struct TaskStore {
     segments: Option<Segments>,
     progress: Progress,
     committed_progress: Progress,
+    /// How to take back what the record in process wrote, while that is possible.
+    undo: Option<Undo>,
     /// Reused for every record of a restore.
     restored: Vec<u8>,
 }
@@ -70,6 +72,19 @@ enum Engine {
         committed: Box<dyn ByteStore>,
         staged: StagedWrites,
     },
+}
+
+/// A key, and the value that it had.
+type Overwritten = (Box<[u8]>, Option<Box<[u8]>>);
+
+/// What was there before one record.
+#[derive(Debug)]
+struct Undo {
+    progress: Progress,
+    /// Keys that were written, each with the value before that write.
+    writes: Vec<Overwritten>,
+    /// What was there could not be read.
+    failed: Option<Error>,
 }
 
 /// How far a windowed store has come.
@@ -118,6 +133,7 @@ impl TaskStore {
             segments: None,
             progress: Progress::NONE,
             committed_progress: Progress::NONE,
+            undo: None,
             restored: Vec::new(),
         }
     }
@@ -155,6 +171,17 @@ impl TaskStore {
 
     /// Stages a write; the caller sends the changelog record.
     pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if let Some(mut undo) = self.undo.take() {
+            match self.get(key, |before| before.map(Box::from)) {
+                Ok(before) => undo.writes.push((Box::from(key), before)),
+                Err(error) => undo.failed = undo.failed.or(Some(error)),
+            }
+            self.undo = Some(undo);
+        }
+        self.stage(key, value);
+    }
+
+    fn stage(&mut self, key: &[u8], value: Option<&[u8]>) {
         match &mut self.engine {
             Engine::Memory(store) => store.stage(key, value),
             Engine::Segmented(store) => store.stage(key, value),
@@ -193,6 +220,36 @@ impl TaskStore {
         }
     }
 
+    /// From here on, writes can be taken back.
+    pub(crate) fn hold(&mut self) {
+        self.undo = Some(Undo {
+            progress: self.progress,
+            writes: Vec::new(),
+            failed: None,
+        });
+    }
+
+    /// The writes since [`hold`](Self::hold) stay.
+    pub(crate) fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// Takes back the writes since [`hold`](Self::hold).
+    ///
+    /// # Errors
+    ///
+    /// When the store could not be read while they were made: the batch has to be aborted.
+    pub(crate) fn undo(&mut self) -> Result<(), Error> {
+        let Some(undo) = self.undo.take() else {
+            return Ok(());
+        };
+        for (key, before) in undo.writes.into_iter().rev() {
+            self.stage(&key, before.as_deref());
+        }
+        self.progress = undo.progress;
+        undo.failed.map_or(Ok(()), Err)
+    }
+
     /// Makes the batch durable, after the broker has committed it.
     pub(crate) fn apply(&mut self) -> Result<(), Error> {
         self.committed_progress = self.progress;
@@ -207,6 +264,7 @@ impl TaskStore {
 
     /// Forgets the batch, after the broker has aborted it.
     pub(crate) fn discard(&mut self) {
+        self.undo = None;
         self.progress = self.committed_progress;
         match &mut self.engine {
             Engine::Memory(store) => store.discard_staged(),
@@ -278,6 +336,31 @@ mod tests {
 
     fn value(store: &TaskStore, key: &[u8]) -> Option<Vec<u8>> {
         store.get(key, |value| value.map(<[u8]>::to_vec)).unwrap()
+    }
+
+    #[test]
+    fn what_is_taken_back_is_as_it_was_and_what_is_kept_stays() {
+        for mut store in stores(ChangelogFormat::Plain) {
+            let log = [(&b"old"[..], Some(&b"0"[..]), Timestamp::NONE)];
+            store.restore(log.into_iter()).unwrap();
+            store.hold();
+            store.put(b"kept", Some(b"1"));
+            store.keep();
+            store.hold();
+            store.put(b"old", None);
+            store.put(b"kept", Some(b"2"));
+            store.put(b"kept", Some(b"3"));
+            store.put(b"new", Some(b"4"));
+            store.observe(9);
+            store.undo().unwrap();
+            let values = [&b"old"[..], b"kept", b"new"].map(|key| value(&store, key));
+            let expected = [Some(&b"0"[..]), Some(b"1"), None];
+            assert_eq!(values, expected.map(|value| value.map(<[u8]>::to_vec)));
+            assert_eq!(store.observed_ms(), -1);
+            store.apply().unwrap();
+            let values = [&b"old"[..], b"kept", b"new"].map(|key| value(&store, key));
+            assert_eq!(values, expected.map(|value| value.map(<[u8]>::to_vec)));
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
-use crate::processor::{Collector, OnBadRecord, OutgoingRecord, TopicId};
+use crate::processor::{Collector, OnBadRecord, OnFailedRecord, OutgoingRecord, TopicId};
 use crate::record::{Headers, Offset, TaskId, TopicPartition};
 use crate::runtime::{ActiveTask, Lane, Progress, Stamp, Task, TaskSettings};
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -72,6 +72,8 @@ impl BatchDriver {
             application_id: Arc::from("app"),
             clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(0))) as Arc<dyn Clock>,
             on_bad_record: OnBadRecord::default(),
+            on_failed_record: OnFailedRecord::default(),
+            dead_letters: None,
         };
         let counted = Rc::new(Counted::default());
         let collector: Rc<dyn Collector> = Rc::clone(&counted) as _;

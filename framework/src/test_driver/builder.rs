@@ -10,7 +10,7 @@ use super::TestDriver;
 use super::capture::Capture;
 use super::engine::{Engine, Setup};
 use crate::error::{Error, ErrorKind};
-use crate::processor::OnBadRecord;
+use crate::processor::{OnBadRecord, OnFailedRecord};
 use crate::record::TaskId;
 use crate::runtime::TaskSettings;
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -40,6 +40,8 @@ pub struct TestDriverBuilder {
     partitions: BTreeMap<String, i32>,
     start_time: Timestamp,
     on_bad_record: OnBadRecord,
+    on_failed_record: OnFailedRecord,
+    dead_letters: Option<String>,
     shared_stream_time: bool,
 }
 
@@ -51,6 +53,8 @@ impl TestDriverBuilder {
             partitions: BTreeMap::new(),
             start_time: Timestamp::from_millis(0),
             on_bad_record: OnBadRecord::default(),
+            on_failed_record: OnFailedRecord::default(),
+            dead_letters: None,
             shared_stream_time: false,
         }
     }
@@ -77,6 +81,18 @@ impl TestDriverBuilder {
     /// What becomes of bytes that a source cannot read (default: the step fails).
     pub fn on_bad_record(mut self, handler: OnBadRecord) -> Self {
         self.on_bad_record = handler;
+        self
+    }
+
+    /// What becomes of a record at which a processor fails (default: the step fails).
+    pub fn on_failed_record(mut self, handler: OnFailedRecord) -> Self {
+        self.on_failed_record = handler;
+        self
+    }
+
+    /// Where records go that a handler has given up (default: nowhere).
+    pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
+        self.dead_letters = Some(topic.into());
         self
     }
 
@@ -109,6 +125,8 @@ impl TestDriverBuilder {
             application_id: Arc::from(self.application_id),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             on_bad_record: self.on_bad_record,
+            on_failed_record: self.on_failed_record,
+            dead_letters: self.dead_letters.map(Arc::from),
         };
         let setup = Setup {
             topology: self.topology,
@@ -177,6 +195,8 @@ impl fmt::Debug for TestDriverBuilder {
             .field("partitions", &self.partitions)
             .field("start_time", &self.start_time)
             .field("on_bad_record", &self.on_bad_record)
+            .field("on_failed_record", &self.on_failed_record)
+            .field("dead_letters", &self.dead_letters)
             .finish_non_exhaustive()
     }
 }

@@ -207,9 +207,33 @@ impl Engine {
         self.rejoin(place, input);
         self.share_stream_time();
         let processed = self.running[place].task.process(input, offset, timestamp);
-        self.end_transaction(place, processed)?;
+        let given_up = matches!(processed, Ok(Some(_)));
+        let outcome = processed.and_then(|error| match error {
+            Some(error) => self.bury(place, input, &error),
+            None => Ok(()),
+        });
+        self.end_transaction(place, outcome)?;
+        if given_up {
+            self.prepare_again(place)?;
+        }
         self.prepare(place, input)?;
         self.punctuate_others(place)
+    }
+
+    /// The record that was processed last went to the topic of dead letters.
+    fn bury(&self, place: usize, input: usize, error: &Error) -> Result<(), Error> {
+        let last = self.running[place].queues[input].next - 1;
+        let record = self.record(place, input, last);
+        let record = record.expect("it was just processed");
+        let running = &self.running[place];
+        running.task.bury(&raw(&record), error)
+    }
+
+    /// The nodes of a task are new, so no head is prepared any more.
+    fn prepare_again(&mut self, place: usize) -> Result<(), Error> {
+        let queues = &mut self.running[place].queues;
+        queues.iter_mut().for_each(|queue| queue.head = None);
+        (0..self.running[place].queues.len()).try_for_each(|input| self.prepare(place, input))
     }
 
     /// Raises every task to the highest stream time, if it is to be shared.
@@ -256,14 +280,15 @@ impl Engine {
 
     /// The record at the head of a queue.
     fn waiting(&self, place: usize, input: usize) -> Option<CapturedRecord> {
+        self.record(place, input, self.running[place].queues[input].next)
+    }
+
+    fn record(&self, place: usize, input: usize, offset: usize) -> Option<CapturedRecord> {
         let running = &self.running[place];
-        let queue = &running.queues[input];
+        let topic = running.queues[input].topic;
         let partition = usize::try_from(running.task.id().partition).ok()?;
-        self.setup
-            .capture
-            .log(queue.topic)
-            .at(partition, queue.next)
-            .cloned()
+        let log = self.setup.capture.log(topic);
+        log.at(partition, offset).cloned()
     }
 
     /// Has the head of a queue read, passing over what is dropped.

@@ -95,6 +95,8 @@ mod window_store_tests;
 mod time_tests;
 #[cfg(test)]
 mod failure_tests;
+#[cfg(test)]
+mod handler_tests;
 
 use std::cell::RefCell;
 use std::fmt;

@@ -4,6 +4,7 @@
 mod crashes;
 mod answers;
 mod records;
+mod poison;
 mod outages;
 mod chaos;
 mod time;

@@ -1,0 +1,181 @@
+//! Poison among good records, and a handler that goes on: its neighbours are processed once, and it
+//! is in the topic of dead letters, all in the transactions that consume it.
+
+use std::time::Duration;
+
+use onceflow_framework::{
+    Config, Context, Fault, Processor, Record, Topology, TopologyBuilder,
+    processor::OnFailedRecord,
+    serde,
+    state::{KeyValueStore, StoreBuilder},
+    topology::{Consumed, Produced},
+};
+use onceflow_tests::{
+    Cluster, Outgoing, Program, texts, unique,
+    wait::{Stopwatch, wait_until},
+};
+
+const RECORDS: usize = 10_000;
+
+/// Numbers what it gets, and fails after it has written, by error or by panic.
+#[derive(Default)]
+struct Number(Option<KeyValueStore<String, i64>>);
+
+impl Processor for Number {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+
+    fn init(&mut self, ctx: &mut Context<String, String>) -> Result<(), Fault> {
+        self.0 = Some(ctx.key_value_store("numbers")?);
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<String, String>,
+    ) -> Result<(), Fault> {
+        let store = self.0.as_ref().expect("init ran");
+        let number = store.get(&record.key)?.unwrap_or(0) + 1;
+        store.put(&record.key, &number)?;
+        let kind = record.value.clone();
+        ctx.forward(record.with_value(format!("{number} {kind}")))?;
+        if kind.starts_with("error") {
+            return Err(Fault::message("poison"));
+        }
+        assert!(!kind.starts_with("panic"), "poison");
+        Ok(())
+    }
+}
+
+/// Two inputs, one after the other by their times, into one store.
+struct Lab<'c> {
+    cluster: &'c Cluster,
+    application: String,
+    inputs: [String; 2],
+    output: String,
+    dead: String,
+}
+
+impl<'c> Lab<'c> {
+    /// Every `poison_every`-th record is poison, if any is.
+    fn new(cluster: &'c Cluster, poison_every: Option<usize>) -> Self {
+        let lab = Lab {
+            cluster,
+            application: unique("poison"),
+            inputs: ["left", "right"].map(|name| cluster.topic(name, 1)),
+            output: cluster.topic("good", 1),
+            dead: cluster.topic("dead", 1),
+        };
+        let kind = |number: usize| match poison_every {
+            Some(every) if number % every == every / 2 => match number / every % 2 {
+                0 => "error",
+                _ => "panic",
+            },
+            _ => "good",
+        };
+        for (side, input) in lab.inputs.iter().enumerate() {
+            let numbers = (0..RECORDS).filter(|number| number % 2 == side);
+            let records = numbers.map(|number| {
+                let timestamp = 1_000_000 + i64::try_from(number).unwrap();
+                Outgoing::value(format!("{} {number}", kind(number)))
+                    .key("k")
+                    .timestamp(timestamp)
+            });
+            cluster.produce(input, records);
+        }
+        lab
+    }
+
+    fn topology(&self) -> Topology {
+        let mut builder = TopologyBuilder::new();
+        let [left, right] = ["left", "right"].map(|name| name.to_owned());
+        let inputs = [(left, &self.inputs[0]), (right, &self.inputs[1])].map(|(name, topic)| {
+            let consumed = Consumed::<String, String>::new();
+            builder.add_source(&name, [topic.as_str()], consumed)
+        });
+        let node = builder.add_processor("number", Number::default, &[&inputs[0], &inputs[1]]);
+        let store = StoreBuilder::key_value("numbers", serde::utf8(), serde::i64());
+        builder.add_state_store(store, &["number"]);
+        builder.add_sink("out", self.output.as_str(), Produced::new(), &[&node]);
+        builder.build().unwrap()
+    }
+
+    /// Runs until everything is consumed; answers how long that took, and the drops.
+    fn run(&self) -> (Duration, u64) {
+        let config = Config::builder(&self.application, self.cluster.bootstrap_servers())
+            .instance_id(&self.application)
+            .property("broker.address.family", "v4")
+            .on_failed_record(OnFailedRecord::Continue)
+            .dead_letter_topic(&self.dead)
+            .build()
+            .unwrap();
+        let watch = Stopwatch::start();
+        let program = Program::start(self.topology(), config).unwrap();
+        let half = i64::try_from(RECORDS / 2).unwrap();
+        wait_until("all is consumed", || {
+            self.inputs.iter().all(|input| {
+                let committed = self.cluster.committed(&self.application, input);
+                committed.get(&0).is_some_and(|at| at.offset == half)
+            })
+        });
+        let took = watch.elapsed();
+        let drops = program.app().metrics().dropped_total();
+        program.close().unwrap();
+        (took, drops)
+    }
+}
+
+#[test]
+fn poison_is_buried_and_its_neighbours_are_processed_once() {
+    let lab = Lab::new(Cluster::shared(), Some(100));
+    let (_, drops) = lab.run();
+    assert_eq!(drops, 100);
+    let is_poison = |number: usize| number % 100 == 50;
+    let good = (0..RECORDS).filter(|number| !is_poison(*number));
+    let good: Vec<String> = good.map(|number| format!("good {number}")).collect();
+    let mut found = texts(&lab.cluster.settled(&lab.output));
+    // Numbered without a gap: poison has left nothing in the store.
+    for (index, text) in found.iter_mut().enumerate() {
+        let (number, rest) = text.split_once(' ').unwrap();
+        assert_eq!(number, (index + 1).to_string(), "{text}");
+        *text = rest.to_owned();
+    }
+    // The two inputs are merged by time among what is at hand: all of them, each once.
+    found.sort_by_key(|text| number_of(text));
+    assert_eq!(found, good);
+    let letters = lab.cluster.settled(&lab.dead);
+    let mut buried: Vec<usize> = letters
+        .iter()
+        .map(|letter| number_of(&letter.text()))
+        .collect();
+    buried.sort_unstable();
+    let poison: Vec<usize> = (0..RECORDS).filter(|number| is_poison(*number)).collect();
+    assert_eq!(buried, poison);
+    for letter in &letters {
+        let offset = number_of(&letter.text()) / 2;
+        let told = letter
+            .headers
+            .iter()
+            .find(|(name, _)| name.ends_with("offset"));
+        let told = told.and_then(|(_, value)| value.clone()).unwrap();
+        assert_eq!(String::from_utf8(told).unwrap(), offset.to_string());
+    }
+}
+
+fn number_of(text: &str) -> usize {
+    text.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Best of three: others use the machine, too.
+#[test]
+fn poison_does_not_halve_the_throughput() {
+    let best = |poison_every| {
+        let runs = (0..3).map(|_| Lab::new(Cluster::shared(), poison_every).run().0);
+        runs.min().unwrap()
+    };
+    let (clean, poisoned) = (best(None), best(Some(100)));
+    assert!(poisoned < clean * 2, "{poisoned:?}, clean {clean:?}");
+}

@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Fault};
 use crate::metrics::DropReason;
 use crate::record::{Position, Record, TaskId};
 use crate::state::{
-    KeyValueStore, SessionStore, TimestampedKeyValueStore, TimestampedWindowStore, WindowStore,
+    BufferStore, KeyValueStore, SessionStore, TimestampedKeyValueStore, TimestampedWindowStore,
+    WindowStore,
 };
 use crate::time::Timestamp;
 
@@ -205,6 +206,15 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         name: &str,
     ) -> Result<SessionStore<SK, SV>, Error> {
         self.stores.session(name)
+    }
+
+    /// The buffer of that name.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn buffer(&self, name: &str) -> Result<BufferStore, Error> {
+        self.stores.buffer(name)
     }
 
     /// The stores that the topology connects to this processor.

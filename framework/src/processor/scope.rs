@@ -194,6 +194,17 @@ impl Changelog for StoreLog {
         value: Option<&[u8]>,
         timestamp: Option<Timestamp>,
     ) -> Result<(), Error> {
+        let timestamp = timestamp.unwrap_or(self.scope.record_time.get());
+        self.send_with_headers(key, value, timestamp, &NO_HEADERS)
+    }
+
+    fn send_with_headers(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp: Timestamp,
+        headers: &Headers,
+    ) -> Result<(), Error> {
         self.scope.check_batch()?;
         let Some(topic) = self.topic else {
             return Ok(());
@@ -203,8 +214,8 @@ impl Changelog for StoreLog {
             partition: Some(self.scope.task.partition),
             key: Some(key),
             value,
-            timestamp: timestamp.unwrap_or(self.scope.record_time.get()),
-            headers: &NO_HEADERS,
+            timestamp,
+            headers,
         })
     }
 

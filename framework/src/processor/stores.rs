@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::scope::{StoreLog, StoreSlot, TaskScope};
 use crate::error::{Error, ErrorKind};
 use crate::state::{
-    Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes, TimestampedKeyValueStore,
-    TimestampedWindowStore, ValueAndTimestamp, WindowStore, WindowedStoreSpec,
+    BufferStore, Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes,
+    TimestampedKeyValueStore, TimestampedWindowStore, ValueAndTimestamp, WindowStore,
+    WindowedStoreSpec,
 };
 
 /// The stores of one processor: what [`Context::stores`](super::Context::stores) hands out, for
@@ -100,6 +101,16 @@ impl ConnectedStores {
         let WindowedStoreSpec { segments, .. } = windows_of(slot);
         let store = Rc::clone(&slot.store);
         Ok(SessionStore::new(store, log, serdes, segments))
+    }
+
+    /// As [`Context::buffer`](super::Context::buffer).
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value`](Self::key_value).
+    pub fn buffer(&self, name: &str) -> Result<BufferStore, Error> {
+        let (slot, log, _) = self.open::<Vec<u8>, Vec<u8>>(name, StoreKind::Buffer)?;
+        Ok(BufferStore::new(Rc::clone(&slot.store), log))
     }
 
     /// The store of that name, if it is connected and as asked for.

@@ -10,7 +10,7 @@ use super::segments::{SegmentedKey, Segments};
 use super::task_store::{ChangelogFormat, TaskStore};
 use super::timestamped::ValueAndTimestamp;
 use super::window_store::{TimestampedSerde, WindowShape};
-use crate::serde::{Serde, SharedSerde};
+use crate::serde::{Serde, SharedSerde, vec};
 use crate::time::duration_millis;
 
 /// Which typed view a store has.
@@ -26,6 +26,8 @@ pub enum StoreKind {
     TimestampedWindow,
     /// [`SessionStore`](super::SessionStore).
     Session,
+    /// [`BufferStore`](super::BufferStore).
+    Buffer,
 }
 
 /// How much longer than the store a windowed changelog keeps its records (Kafka Streams'
@@ -237,6 +239,13 @@ fn changelog_retention(retention_ms: i64) -> String {
     retention.to_string()
 }
 
+impl StoreBuilder<Vec<u8>, Vec<u8>> {
+    /// A buffer of entries that wait, as bytes: logged once a batch, to a compacted topic.
+    pub fn buffer(name: impl Into<String>) -> Self {
+        StoreBuilder::new(name.into(), StoreKind::Buffer, vec(), vec())
+    }
+}
+
 impl<K: 'static, V: 'static> StoreBuilder<K, ValueAndTimestamp<V>> {
     /// A window store in memory whose values carry a timestamp, as windowed tables are kept; its
     /// arguments are those of [`window`](Self::window).
@@ -283,7 +292,9 @@ impl StoreSpec {
     /// An empty store for one task.
     pub(crate) fn create(&self) -> TaskStore {
         let format = match self.kind {
-            StoreKind::KeyValue | StoreKind::Window | StoreKind::Session => ChangelogFormat::Plain,
+            StoreKind::KeyValue | StoreKind::Window | StoreKind::Session | StoreKind::Buffer => {
+                ChangelogFormat::Plain
+            }
             StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow => {
                 ChangelogFormat::Timestamped
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
-use crate::record::Position;
+use crate::record::{Headers, Position};
 use crate::time::Timestamp;
 
 /// Takes the writes of one store; what a task hands to its stores.
@@ -20,6 +20,15 @@ pub(crate) trait Changelog {
         key: &[u8],
         value: Option<&[u8]>,
         timestamp: Option<Timestamp>,
+    ) -> Result<(), Error>;
+
+    /// Sends a changelog record with all its parts, if the store is logged.
+    fn send_with_headers(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp: Timestamp,
+        headers: &Headers,
     ) -> Result<(), Error>;
 
     /// Counts a write that the store does not keep because it is past its retention.

@@ -34,10 +34,12 @@ mod timestamped;
 mod windowed;
 mod window_store;
 mod session_store;
+mod buffer_store;
 mod builder;
 #[cfg(test)]
 mod model_tests;
 
+pub use buffer_store::BufferStore;
 pub use builder::{StoreBuilder, StoreKind};
 pub use key_value::KeyValueStore;
 pub use memory::MemoryStore;

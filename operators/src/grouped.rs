@@ -148,6 +148,11 @@ where
         self.next_name.as_deref()
     }
 
+    /// Tells groupings apart; clones are the same one.
+    pub(crate) fn identity(&self) -> *const () {
+        Rc::as_ptr(&self.repartition).cast()
+    }
+
     /// The node that an aggregation hangs on: the stream's, or a repartition's below it.
     pub(crate) fn partitioned_by_key(&self, store: &str) -> NodeId {
         if !self.rekeyed {

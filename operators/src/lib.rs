@@ -65,11 +65,14 @@ mod builder;
 mod stateless;
 mod aggregate;
 mod windows;
+mod suppress;
+mod cogroup;
 mod tables;
 mod joins;
 pub mod prelude;
 
 pub use builder::{StreamsBuilder, Topics};
+pub use cogroup::CogroupedKStream;
 pub use grouped::{Grouped, KGroupedStream};
 pub use joins::Joined;
 pub use materialized::Materialized;
@@ -79,11 +82,13 @@ pub use optimize::BuildOptions;
 pub use repartition::Repartitioned;
 pub use stateless::BranchedKStream;
 pub use stream::KStream;
+pub use suppress::{Overflow, Suppressed};
 pub use table::KTable;
 pub use tables::KGroupedTable;
 pub use windows::{
-    EmitStrategy, SessionWindowedKStream, SessionWindows, SlidingWindows, TimeWindowedKStream,
-    TimeWindows, UnlimitedWindows, Windows,
+    EmitStrategy, SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows,
+    SlidingWindows, TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows,
+    UnlimitedWindows, Windows,
 };
 
 /// What keys and values must be: owned and clonable, for where the graph forks.

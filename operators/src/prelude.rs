@@ -10,9 +10,11 @@
 //! ```
 
 pub use crate::{
-    BuildOptions, Data, EmitStrategy, Grouped, Joined, KGroupedStream, KGroupedTable, KStream,
-    KTable, Materialized, Named, OrNull, Repartitioned, SessionWindowedKStream, SessionWindows,
-    SlidingWindows, StreamsBuilder, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
+    BuildOptions, CogroupedKStream, Data, EmitStrategy, Grouped, Joined, KGroupedStream,
+    KGroupedTable, KStream, KTable, Materialized, Named, OrNull, Repartitioned,
+    SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows, SlidingWindows,
+    StreamsBuilder, Suppressed, TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows,
+    UnlimitedWindows,
 };
 pub use onceflow_framework::processor::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, Partitions,

@@ -11,6 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::state::{Row, TimestampedKeyValueStore};
@@ -52,10 +53,15 @@ pub struct KTable<K, V> {
     pub(crate) keeping: Rc<Keeping>,
     /// How others read its rows; none if they cannot.
     pub(crate) view: Option<ViewSource<K, V>>,
+    /// What its aggregation begins a row with, which Kafka Streams takes for the row's old value.
+    pub(crate) initial: Option<Initial<K, V>>,
     /// The name of the next operator.
     next_name: Option<Arc<str>>,
     types: PhantomData<fn() -> (K, V)>,
 }
+
+/// What a row of a key begins with.
+pub(crate) type Initial<K, V> = Arc<dyn Fn(&K) -> Option<V> + Send + Sync>;
 
 impl<K: Data, V: Data> KTable<K, V> {
     pub(crate) fn new(graph: Graph, node: NodeId, name: Arc<str>, keeping: Rc<Keeping>) -> Self {
@@ -65,9 +71,19 @@ impl<K: Data, V: Data> KTable<K, V> {
             name,
             keeping,
             view: None,
+            initial: None,
             next_name: None,
             types: PhantomData,
         }
+    }
+
+    /// Notes what its rows begin with.
+    pub(crate) fn with_initial(
+        mut self,
+        initial: impl Fn(&K) -> Option<V> + Send + Sync + 'static,
+    ) -> Self {
+        self.initial = Some(Arc::new(initial));
+        self
     }
 
     /// Lets others read its rows as `view` says, once the graph is complete.
@@ -137,6 +153,7 @@ impl<K, V> Clone for KTable<K, V> {
             name: Arc::clone(&self.name),
             keeping: Rc::clone(&self.keeping),
             view: self.view.as_ref().map(Rc::clone),
+            initial: self.initial.clone(),
             next_name: self.next_name.clone(),
             types: PhantomData,
         }
@@ -156,6 +173,8 @@ pub(crate) struct Keeping {
     queryable: Option<Arc<str>>,
     stored: Cell<bool>,
     sends_old: Cell<bool>,
+    /// How long windows stay open behind their end; none if it is not an aggregation in windows.
+    closes_after: Cell<Option<Duration>>,
 }
 
 /// The tables that a table's rows follow from.
@@ -188,6 +207,13 @@ impl Keeping {
         Keeping::new(Above::Nothing, queryable, true)
     }
 
+    /// Of an aggregation in windows that close so long behind their end.
+    pub(crate) fn windowed(queryable: Option<&Arc<str>>, closes_after: Duration) -> Rc<Self> {
+        let keeping = Keeping::aggregate(queryable);
+        keeping.closes_after.set(Some(closes_after));
+        keeping
+    }
+
     /// Of another table, row by row: stored if it has a name.
     pub(crate) fn derived(above: &Rc<Keeping>, queryable: Option<&Arc<str>>) -> Rc<Self> {
         Keeping::new(Above::Row(Rc::clone(above)), queryable, queryable.is_some())
@@ -209,7 +235,16 @@ impl Keeping {
             queryable: queryable.map(Arc::clone),
             stored: Cell::new(stored),
             sends_old: Cell::new(false),
+            closes_after: Cell::new(None),
         })
+    }
+
+    /// How long behind their end the windows of its rows close, as far as it is known.
+    pub(crate) fn closes_after(&self) -> Option<Duration> {
+        match &self.above {
+            Above::Row(above) => above.closes_after(),
+            _ => self.closes_after.get(),
+        }
     }
 
     /// Asks for old values; answers whether they will be sent.

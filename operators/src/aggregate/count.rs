@@ -63,5 +63,6 @@ where
         self.update_by(STREAM_AGGREGATE, materialized, |_, _, count| {
             Some(count.unwrap_or(0) + 1)
         })
+        .with_initial(|_| Some(0))
     }
 }

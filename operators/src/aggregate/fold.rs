@@ -1,5 +1,7 @@
 //! Folds the values of each key into a row of another type.
 
+use std::sync::Arc;
+
 use crate::Data;
 use crate::grouped::KGroupedStream;
 use crate::materialized::Materialized;
@@ -45,8 +47,11 @@ where
         fold: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<K, A>,
     ) -> KTable<K, A> {
+        let init = Arc::new(init);
+        let initial = Arc::clone(&init);
         self.update_by(STREAM_AGGREGATE, materialized, move |key, value, row| {
-            Some(fold(key, value, row.unwrap_or_else(&init)))
+            Some(fold(key, value, row.unwrap_or_else(|| init())))
         })
+        .with_initial(move |_| Some(initial()))
     }
 }

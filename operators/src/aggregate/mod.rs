@@ -10,3 +10,5 @@ mod count;
 mod reduce;
 mod fold;
 mod update;
+
+pub(crate) use update::StreamAggregate;

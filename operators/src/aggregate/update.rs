@@ -64,14 +64,14 @@ where
 }
 
 /// Reads a row, updates it, writes it, and hands the change on.
-struct StreamAggregate<K0, V0, K, V, A, U> {
-    key: SharedSerde<K>,
-    value: SharedSerde<V>,
-    result: SharedSerde<A>,
-    store: TableStore<K, A>,
-    sends_old: bool,
-    update: Arc<U>,
-    types: PhantomData<fn(K0, V0)>,
+pub(crate) struct StreamAggregate<K0, V0, K, V, A, U> {
+    pub(crate) key: SharedSerde<K>,
+    pub(crate) value: SharedSerde<V>,
+    pub(crate) result: SharedSerde<A>,
+    pub(crate) store: TableStore<K, A>,
+    pub(crate) sends_old: bool,
+    pub(crate) update: Arc<U>,
+    pub(crate) types: PhantomData<fn(K0, V0)>,
 }
 
 impl<K0, V0, K, V, A, U> Processor for StreamAggregate<K0, V0, K, V, A, U>

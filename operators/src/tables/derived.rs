@@ -50,6 +50,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
         let compute = Arc::new(compute);
         let (own, computing) = (keeping.store(), Arc::clone(&compute));
+        let beginning = Arc::clone(&compute);
         let node = self
             .graph
             .add(Arc::clone(&name), &[self.node], move |lowering| {
@@ -70,7 +71,10 @@ impl<K: Data, V: Data> KTable<K, V> {
                 let stored = stored.as_ref().map(|(store, m)| (m, store));
                 lower_table(lowering, &output, stored, supplier);
             });
-        let table = KTable::new(self.graph.clone(), node, name, keeping);
+        let mut table = KTable::new(self.graph.clone(), node, name, keeping);
+        if let Some(above) = self.initial.clone().filter(|_| own.is_none()) {
+            table = table.with_initial(move |key| beginning(key, above(key)));
+        }
         match (own, self.view.as_ref().map(Rc::clone)) {
             (Some(own), _) => table.with_store(own),
             (None, Some(above)) => {

@@ -90,10 +90,10 @@ where
         let at = |millis: i64| Timestamp::from_millis(millis);
         let earliest = at(timestamp.as_millis().saturating_sub(self.gaps.gap));
         let latest = at(timestamp.as_millis().saturating_add(self.gaps.gap));
-        // An open session is found even at the edge of the store's retention, a closed one if
-        // its store is kept longer.
-        let readable = self.store().readable_from().min(closed);
-        let earliest = earliest.max(readable);
+        // At the edge of the retention a session may still be open, though it is not read any more.
+        let readable = self.store().readable_from();
+        let edge = at(readable.as_millis().saturating_sub(1));
+        let earliest = earliest.max(if edge >= closed { edge } else { readable });
         let found = self
             .store()
             .find_sessions_with_expired(key, earliest, latest)?;

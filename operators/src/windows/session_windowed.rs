@@ -14,8 +14,11 @@ use onceflow_framework::time::duration_millis;
 use super::emit::{EmitStrategy, OperatorTime};
 use super::session_aggregate::{Fold, Gaps, SessionAggregate};
 use super::session_windows::SessionWindows;
+use super::shared_store::SharedStore;
 use crate::Data;
+use crate::graph::Graph;
 use crate::grouped::KGroupedStream;
+use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::{Named, STREAM_AGGREGATE, STREAM_REDUCE};
 use crate::null::OrNull;
@@ -265,28 +268,59 @@ where
         let graph = &self.grouped.graph;
         let store = graph.store_name(materialized.shared_name(), prefix);
         let name = graph.name(self.grouped.next_name(), prefix);
-        self.check(&name, &materialized);
+        let retention = materialized.retention();
+        self.windows.check(graph, &name, self.emit, retention);
         let parent = self.grouped.partitioned_by_key(&store);
-        let keeping = Keeping::aggregate(materialized.shared_name());
-        let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
-        let (emit, gaps) = (self.emit, Gaps::from(&self.windows));
-        let builder = self.store_builder(&store, &materialized);
-        let fold = Arc::new(fold);
+        let closes_after = self.windows.gap() + self.windows.grace();
+        let keeping = Keeping::windowed(materialized.shared_name(), closes_after);
+        let write = SessionWrite {
+            windows: self.windows,
+            emit: self.emit,
+            name: Arc::clone(&name),
+            store,
+            materialized,
+            keeping: Rc::clone(&keeping),
+            shared: SharedStore::default(),
+        };
         let node = graph.add(Arc::clone(&name), &[parent], move |lowering| {
-            let sends_old = sends.sends_old();
-            lowering.processor(&output, move || SessionAggregate::<
-                K0,
-                V0,
-                K,
-                X,
-                A,
-                T,
-                U,
-                M,
-            > {
+            write.lower::<K0, V0, X, T, U, M>(lowering, fold);
+        });
+        KTable::new(graph.clone(), node, name, keeping)
+    }
+}
+
+/// What is known of an aggregation when it is written to the topology.
+pub(super) struct SessionWrite<K, A> {
+    pub(super) windows: SessionWindows,
+    pub(super) emit: EmitStrategy,
+    pub(super) name: Arc<str>,
+    pub(super) store: Arc<str>,
+    pub(super) materialized: Materialized<K, A>,
+    pub(super) keeping: Rc<Keeping>,
+    pub(super) shared: SharedStore,
+}
+
+impl<K: Data, A: Data> SessionWrite<K, A> {
+    pub(super) fn lower<K0, V0, X, T, U, M>(self, lowering: &mut Lowering<'_>, fold: Fold<T, U, M>)
+    where
+        K0: Data + OrNull<K>,
+        V0: Data,
+        X: Data,
+        T: Fn(V0) -> Option<X> + Send + Sync + 'static,
+        U: Fn(&K, X, Option<A>) -> Option<A> + Send + Sync + 'static,
+        M: Fn(&K, Option<A>, A) -> Option<A> + Send + Sync + 'static,
+    {
+        let builder = self.store_builder();
+        let (emit, gaps) = (self.emit, Gaps::from(&self.windows));
+        let (sends_old, fold) = (self.keeping.sends_old(), Arc::new(fold));
+        let (name, store, shared) = (self.name, self.store, self.shared);
+        let (materialized, store_name) = (self.materialized, Arc::clone(&store));
+        lowering.processor(
+            &name,
+            move || SessionAggregate::<K0, V0, K, X, A, T, U, M> {
                 key: materialized.key.clone(),
                 result: materialized.value.clone(),
-                name: Arc::clone(&store),
+                name: Arc::clone(&store_name),
                 store: None,
                 gaps,
                 emit,
@@ -294,41 +328,47 @@ where
                 sends_old,
                 fold: Arc::clone(&fold),
                 types: PhantomData,
-            });
-            lowering.topology().add_state_store(builder, &[&output]);
-        });
-        KTable::new(graph.clone(), node, name, keeping)
+            },
+        );
+        shared.attach(lowering, builder, (&store, &name));
     }
 
-    /// Notes what cannot work, for `build` to tell.
-    fn check<A: 'static>(&self, name: &str, materialized: &Materialized<K, A>) {
-        let graph = &self.grouped.graph;
-        if let Some(problem) = self.emit.problem() {
-            graph.problem(format!("{name}: {problem}"));
-        }
+    fn store_builder(&self) -> StoreBuilder<K, A> {
         let least = self.windows.gap() + self.windows.grace();
-        if let Some(retention) = materialized.retention().filter(|given| *given < least) {
-            let (given, least) = (retention.as_millis(), least.as_millis());
-            graph.problem(format!(
-                "{name}: a retention of {given} ms is shorter than gap and grace: {least} ms"
-            ));
-        }
-    }
-
-    fn store_builder<A: Data>(
-        &self,
-        name: &str,
-        materialized: &Materialized<K, A>,
-    ) -> StoreBuilder<K, A> {
-        let least = self.windows.gap() + self.windows.grace();
-        let retention = materialized.retention().unwrap_or(least);
-        let (key, value) = (materialized.key.clone(), materialized.value.clone());
-        let store = materialized.configure(StoreBuilder::session(name, retention, key, value));
+        let retention = self.materialized.retention().unwrap_or(least);
+        let (key, value) = (
+            self.materialized.key.clone(),
+            self.materialized.value.clone(),
+        );
+        let store = StoreBuilder::session(&*self.store, retention, key, value);
+        let store = self.materialized.configure(store);
         if !self.emit.is_on_close() {
             return store;
         }
         let interval = (duration_millis(retention) / SEGMENTS_A_RETENTION).max(1);
         store.with_segment_interval(Duration::from_millis(interval.unsigned_abs()))
+    }
+}
+
+impl SessionWindows {
+    /// Notes what cannot work, for `build` to tell.
+    pub(super) fn check(
+        &self,
+        graph: &Graph,
+        name: &str,
+        emit: EmitStrategy,
+        retention: Option<Duration>,
+    ) {
+        if let Some(problem) = emit.problem() {
+            graph.problem(format!("{name}: {problem}"));
+        }
+        let least = self.gap() + self.grace();
+        if let Some(retention) = retention.filter(|given| *given < least) {
+            let (given, least) = (retention.as_millis(), least.as_millis());
+            graph.problem(format!(
+                "{name}: a retention of {given} ms is shorter than gap and grace: {least} ms"
+            ));
+        }
     }
 }
 

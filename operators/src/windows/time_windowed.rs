@@ -12,6 +12,7 @@ use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::time::duration_millis;
 
 use super::emit::{EmitStrategy, OperatorTime};
+use super::shared_store::SharedStore;
 use super::sliding_aggregate::{SlidingAggregate, Spans};
 use super::sliding_windows::SlidingWindows;
 use super::time_aggregate::{Starts, TimeAggregate};
@@ -19,6 +20,7 @@ use super::time_rows::TimeRows;
 use super::time_windows::TimeWindows;
 use super::unlimited_windows::UnlimitedWindows;
 use crate::Data;
+use crate::graph::Graph;
 use crate::grouped::KGroupedStream;
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
@@ -28,7 +30,7 @@ use crate::table::{KTable, Keeping};
 
 /// Which time windows.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Time(TimeWindows),
     Unlimited(UnlimitedWindows),
     Sliding(SlidingWindows),
@@ -53,7 +55,7 @@ impl Kind {
     }
 
     /// How long a window is needed behind the newest one.
-    fn retention_min(&self) -> Duration {
+    pub(super) fn retention_min(&self) -> Duration {
         match self {
             // A record looks back for its predecessor, whose own window began that much earlier.
             // One millisecond more where a window is but one, or nothing would be kept.
@@ -65,7 +67,7 @@ impl Kind {
         }
     }
 
-    fn problem(&self, emit: EmitStrategy) -> Option<String> {
+    pub(super) fn problem(&self, emit: EmitStrategy) -> Option<String> {
         let problem = match self {
             Kind::Time(windows) => windows.problem(),
             Kind::Unlimited(_) if emit.is_on_close() => {
@@ -185,7 +187,8 @@ where
             true => present(record, &value).map(drop),
             false => Some(()),
         };
-        self.update_by(STREAM_AGGREGATE, materialized, take, update)
+        let counts = self.update_by(STREAM_AGGREGATE, materialized, take, update);
+        counts.with_initial(|_| Some(0))
     }
 
     /// Combines each value with what the values before it in its window gave; the first is taken
@@ -278,9 +281,13 @@ where
         fold: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<K, A>,
     ) -> KTable<Windowed<K>, A> {
-        let update =
-            move |key: &K, value, row: Option<A>| Some(fold(key, value, row.unwrap_or_else(&init)));
-        self.update_by(STREAM_AGGREGATE, materialized, self.taken(), update)
+        let init = Arc::new(init);
+        let initial = Arc::clone(&init);
+        let update = move |key: &K, value, row: Option<A>| {
+            Some(fold(key, value, row.unwrap_or_else(|| init())))
+        };
+        let table = self.update_by(STREAM_AGGREGATE, materialized, self.taken(), update);
+        table.with_initial(move |_| Some(initial()))
     }
 
     /// What of a value goes into rows; a null value to sliding windows does not.
@@ -304,9 +311,10 @@ where
         let graph = &self.grouped.graph;
         let store = graph.store_name(materialized.shared_name(), prefix);
         let name = graph.name(self.grouped.next_name(), prefix);
-        self.check(&name, &materialized);
+        let retention = materialized.retention();
+        self.kind.check(graph, &name, self.emit, retention);
         let parent = self.grouped.partitioned_by_key(&store);
-        let keeping = Keeping::aggregate(materialized.shared_name());
+        let keeping = Keeping::windowed(materialized.shared_name(), self.kind.grace());
         let write = Write {
             kind: self.kind,
             emit: self.emit,
@@ -314,6 +322,7 @@ where
             store,
             materialized,
             keeping: Rc::clone(&keeping),
+            shared: SharedStore::default(),
         };
         let (take, update) = (Arc::new(take), Arc::new(update));
         let node = graph.add(Arc::clone(&name), &[parent], move |lowering| {
@@ -321,15 +330,22 @@ where
         });
         KTable::new(graph.clone(), node, name, keeping)
     }
+}
 
+impl Kind {
     /// Notes what cannot work, for `build` to tell.
-    fn check<A: 'static>(&self, name: &str, materialized: &Materialized<K, A>) {
-        let graph = &self.grouped.graph;
-        if let Some(problem) = self.kind.problem(self.emit) {
+    pub(super) fn check(
+        &self,
+        graph: &Graph,
+        name: &str,
+        emit: EmitStrategy,
+        retention: Option<Duration>,
+    ) {
+        if let Some(problem) = self.problem(emit) {
             graph.problem(format!("{name}: {problem}"));
         }
-        let least = self.kind.retention_min();
-        if let Some(retention) = materialized.retention().filter(|given| *given < least) {
+        let least = self.retention_min();
+        if let Some(retention) = retention.filter(|given| *given < least) {
             let (given, least) = (retention.as_millis(), least.as_millis());
             graph.problem(format!(
                 "{name}: a retention of {given} ms is shorter than windows are needed: {least} ms"
@@ -339,17 +355,18 @@ where
 }
 
 /// What is known of an aggregation when it is written to the topology.
-struct Write<K, A> {
-    kind: Kind,
-    emit: EmitStrategy,
-    name: Arc<str>,
-    store: Arc<str>,
-    materialized: Materialized<K, A>,
-    keeping: Rc<Keeping>,
+pub(super) struct Write<K, A> {
+    pub(super) kind: Kind,
+    pub(super) emit: EmitStrategy,
+    pub(super) name: Arc<str>,
+    pub(super) store: Arc<str>,
+    pub(super) materialized: Materialized<K, A>,
+    pub(super) keeping: Rc<Keeping>,
+    pub(super) shared: SharedStore,
 }
 
 impl<K: Data, A: Data> Write<K, A> {
-    fn lower<K0, V0, X>(
+    pub(super) fn lower<K0, V0, X>(
         self,
         lowering: &mut Lowering<'_>,
         take: &Arc<impl Fn(V0) -> Option<X> + Send + Sync + 'static>,
@@ -366,9 +383,10 @@ impl<K: Data, A: Data> Write<K, A> {
             self.materialized.value.clone(),
         );
         let (kind, emit, sends_old) = (self.kind, self.emit, self.keeping.sends_old());
-        let (name, store_name) = (self.name, self.store);
+        let (name, store_name, shared) = (self.name, self.store, self.shared);
+        let rows_name = Arc::clone(&store_name);
         let rows = move || TimeRows {
-            name: Arc::clone(&store_name),
+            name: Arc::clone(&rows_name),
             size: kind.size(),
             result: result.clone(),
             emit,
@@ -390,7 +408,7 @@ impl<K: Data, A: Data> Write<K, A> {
                     take: Arc::clone(&take),
                     types: PhantomData,
                 });
-                lowering.topology().add_state_store(store, &[&name]);
+                shared.attach(lowering, store, (&store_name, &name));
                 return;
             }
         };
@@ -402,7 +420,7 @@ impl<K: Data, A: Data> Write<K, A> {
             take: Arc::clone(&take),
             types: PhantomData,
         });
-        lowering.topology().add_state_store(store, &[&name]);
+        shared.attach(lowering, store, (&store_name, &name));
     }
 
     fn store_builder(&self) -> StoreBuilder<K, onceflow_framework::state::ValueAndTimestamp<A>> {

@@ -1,9 +1,11 @@
 //! From a grouped stream to a windowed one.
 
 use crate::Data;
+use crate::cogroup::CogroupedKStream;
 use crate::grouped::KGroupedStream;
 use crate::null::OrNull;
 
+use super::cogrouped::{SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
 use super::session_windowed::SessionWindowedKStream;
 use super::session_windows::SessionWindows;
 use super::sliding_windows::SlidingWindows;
@@ -18,6 +20,16 @@ use super::unlimited_windows::UnlimitedWindows;
 pub trait Windows: sealed::Sealed + Sized {
     /// What the stream becomes.
     type Windowed<K: Data, V: Data, K0: Data + OrNull<K>, V0: Data + OrNull<V>>;
+
+    /// What cogrouped streams become.
+    type Cogrouped<K: Data, A: Data>;
+
+    /// Divides cogrouped streams.
+    #[doc(hidden)]
+    fn divide_cogrouped<K: Data, A: Data>(
+        self,
+        cogrouped: &CogroupedKStream<K, A>,
+    ) -> Self::Cogrouped<K, A>;
 
     /// Divides a stream.
     #[doc(hidden)]
@@ -69,6 +81,14 @@ macro_rules! time_windows {
         impl Windows for $windows {
             type Windowed<K: Data, V: Data, K0: Data + OrNull<K>, V0: Data + OrNull<V>> =
                 TimeWindowedKStream<K, V, K0, V0>;
+            type Cogrouped<K: Data, A: Data> = TimeWindowedCogroupedKStream<K, A>;
+
+            fn divide_cogrouped<K: Data, A: Data>(
+                self,
+                cogrouped: &CogroupedKStream<K, A>,
+            ) -> TimeWindowedCogroupedKStream<K, A> {
+                TimeWindowedCogroupedKStream::new(cogrouped, $kind(self))
+            }
 
             fn divide<K, V, K0, V0>(
                 self,
@@ -95,6 +115,14 @@ impl sealed::Sealed for SessionWindows {}
 impl Windows for SessionWindows {
     type Windowed<K: Data, V: Data, K0: Data + OrNull<K>, V0: Data + OrNull<V>> =
         SessionWindowedKStream<K, V, K0, V0>;
+    type Cogrouped<K: Data, A: Data> = SessionWindowedCogroupedKStream<K, A>;
+
+    fn divide_cogrouped<K: Data, A: Data>(
+        self,
+        cogrouped: &CogroupedKStream<K, A>,
+    ) -> SessionWindowedCogroupedKStream<K, A> {
+        SessionWindowedCogroupedKStream::new(cogrouped, self)
+    }
 
     fn divide<K, V, K0, V0>(
         self,

@@ -1,0 +1,246 @@
+//! Holds the changes of a table back until they are final, or old enough.
+//!
+//! ```text
+//!   table ──change──> buffer, one entry a key, by (time, key) ──time reached, or full──> table
+//!                        └── dirty keys ──before each commit──> changelog
+//! ```
+//!
+//! # Invariants
+//!
+//! - An entry keeps the time at which its key was first held back; a newer change replaces the rest.
+//! - Entries leave by time, then by the bytes of their key.
+//! - Within a batch a key is logged once, with what it ends with.
+
+mod entry;
+mod node;
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceflow_framework::serde::{Serde, SharedSerde};
+use onceflow_framework::state::StoreBuilder;
+use onceflow_framework::{Timestamp, Windowed};
+
+use crate::Data;
+use crate::table::{Cost, KTable, Keeping};
+use node::{Limits, Suppress};
+
+/// What is held back, for how long, and how much of it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use onceflow::prelude::*;
+///
+/// let second = Duration::from_secs(1);
+/// let at_most_once_a_second: Suppressed<String, i64> =
+///     Suppressed::until_time_limit(second, utf8(), i64()).with_records_max(10_000);
+/// # let _ = at_most_once_a_second;
+/// ```
+pub struct Suppressed<K, V> {
+    key: SharedSerde<K>,
+    value: SharedSerde<V>,
+    until: Until<K>,
+    limits: Limits,
+    logged: bool,
+    idle_after: Option<Duration>,
+}
+
+/// When an entry leaves.
+enum Until<K> {
+    TimeLimit(Duration),
+    WindowCloses(fn(&K) -> Timestamp),
+}
+
+/// What a full buffer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// Its oldest entries leave early.
+    EmitEarly,
+    /// The application stops: nothing may leave early.
+    ShutDown,
+}
+
+impl<K: Data, V: Data> Suppressed<K, V> {
+    /// Holds the changes of each key back for `limit` of stream time; only the last is handed on.
+    ///
+    /// A full buffer emits early, unless told to shut down.
+    pub fn until_time_limit(
+        limit: Duration,
+        key: impl Serde<Item = K>,
+        value: impl Serde<Item = V>,
+    ) -> Self {
+        Suppressed::new(Until::TimeLimit(limit), Overflow::EmitEarly, key, value)
+    }
+
+    fn new(
+        until: Until<K>,
+        overflow: Overflow,
+        key: impl Serde<Item = K>,
+        value: impl Serde<Item = V>,
+    ) -> Self {
+        Suppressed {
+            key: SharedSerde::new(key),
+            value: SharedSerde::new(value),
+            until,
+            limits: Limits {
+                records_max: u64::MAX,
+                bytes_max: u64::MAX,
+                overflow,
+            },
+            logged: true,
+            idle_after: None,
+        }
+    }
+
+    /// Bounds the buffer by the number of its keys (default: unbounded).
+    #[must_use]
+    pub fn with_records_max(mut self, records_max: u64) -> Self {
+        self.limits.records_max = records_max;
+        self
+    }
+
+    /// Bounds the buffer by the bytes of its entries (default: unbounded).
+    #[must_use]
+    pub fn with_bytes_max(mut self, bytes_max: u64) -> Self {
+        self.limits.bytes_max = bytes_max;
+        self
+    }
+
+    /// Says what a full buffer does. Under [`until_window_closes`](Self::until_window_closes) it
+    /// shuts down, whatever is said here: a result that leaves early is not final.
+    #[must_use]
+    pub fn with_overflow(mut self, overflow: Overflow) -> Self {
+        if let Until::TimeLimit(_) = self.until {
+            self.limits.overflow = overflow;
+        }
+        self
+    }
+
+    /// Keeps no changelog: what is held back is gone when the task moves or the process ends.
+    #[must_use]
+    pub fn with_logging_disabled(mut self) -> Self {
+        self.logged = false;
+        self
+    }
+
+    /// Lets entries leave although the input has fallen silent, as
+    /// [`EmitStrategy::with_idle_advance`](crate::EmitStrategy::with_idle_advance) does.
+    #[must_use]
+    pub fn with_idle_advance(mut self, idle_after: Duration) -> Self {
+        self.idle_after = Some(idle_after.max(Duration::from_millis(1)));
+        self
+    }
+}
+
+impl<K: Data, V: Data> Suppressed<Windowed<K>, V> {
+    /// Holds the changes of each window back until it closes: what is handed on is final.
+    ///
+    /// Deletions are never final results, and go no further. Only a table that comes from a windowed
+    /// aggregation, directly or by `filter` and `map_values`, knows when its windows close.
+    pub fn until_window_closes(
+        key: impl Serde<Item = Windowed<K>>,
+        value: impl Serde<Item = V>,
+    ) -> Self {
+        let until = Until::WindowCloses(|key: &Windowed<K>| key.window.end);
+        Suppressed::new(until, Overflow::ShutDown, key, value)
+    }
+}
+
+impl<K, V> fmt::Debug for Suppressed<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suppressed")
+            .field("limits", &self.limits)
+            .field("logged", &self.logged)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// Holds changes back, as the [`Suppressed`] says: the last change of each key is handed on,
+    /// with the time and the headers that it came with.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let ten = Duration::from_millis(10);
+    /// let builder = StreamsBuilder::new();
+    /// builder
+    ///     .stream("clicks", Consumed::<String, String>::new())
+    ///     .group_by_key(Grouped::new())
+    ///     .windowed_by(TimeWindows::of_size_with_no_grace(ten))
+    ///     .count()
+    ///     .suppress(Suppressed::until_window_closes(time_windowed(utf8(), ten), i64()))
+    ///     .to_stream()
+    ///     .select_key(|window, _| window.to_string())
+    ///     .to("final-counts", Produced::with(utf8(), nullable(i64())));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [1, 2, 12] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// let counts = driver.output_topic("final-counts", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(counts, [("ada@0/10".to_owned(), 2)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    pub fn suppress(&self, suppressed: Suppressed<K, V>) -> KTable<K, V> {
+        let name = self.graph.name_if_needed(self.next_name(), PREFIX);
+        let store: Arc<str> = match self.next_name() {
+            Some(given) => Arc::from(format!("{given}-store")),
+            None => self.graph.store_name(None, PREFIX),
+        };
+        let (wait, end_of) = match suppressed.until {
+            Until::TimeLimit(limit) => (limit, None),
+            Until::WindowCloses(end_of) => (self.closes_after(&name), Some(end_of)),
+        };
+        // The buffer logs what was there before.
+        self.keeping.send_old_values(Cost::EvenAStore);
+        let keeping = Keeping::derived(&self.keeping, None);
+        let (output, initial) = (Arc::clone(&name), self.initial.clone());
+        let node = self
+            .graph
+            .add(Arc::clone(&name), &[self.node], move |lowering| {
+                // What a cache tells of a new row is that there was none, in Kafka Streams too.
+                let initial = initial.filter(|_| lowering.cache_bytes_max.is_none());
+                let buffer = StoreBuilder::buffer(&*store);
+                let buffer = match suppressed.logged {
+                    true => buffer,
+                    false => buffer.with_logging_disabled(),
+                };
+                let Suppressed {
+                    key,
+                    value,
+                    limits,
+                    idle_after,
+                    ..
+                } = suppressed;
+                lowering.processor(&output, move || {
+                    let serdes = (key.clone(), value.clone());
+                    Suppress::new(Arc::clone(&store), serdes, initial.clone(), idle_after)
+                        .waiting(wait, end_of)
+                        .within(limits)
+                });
+                lowering.topology().add_state_store(buffer, &[&output]);
+            });
+        KTable::new(self.graph.clone(), node, name, Rc::clone(&keeping))
+    }
+
+    /// How long windows stay open; a problem for `build` to tell if it is not known.
+    fn closes_after(&self, name: &str) -> Duration {
+        self.keeping.closes_after().unwrap_or_else(|| {
+            self.graph.problem(format!(
+                "{name}: when the windows of table {} close is not known; suppress the windowed \
+                 aggregation itself",
+                self.name
+            ));
+            Duration::ZERO
+        })
+    }
+}
+
+const PREFIX: &str = "KTABLE-SUPPRESS-";

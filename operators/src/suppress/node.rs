@@ -1,0 +1,248 @@
+//! The processor that holds changes back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceflow_framework::processor::{Context, Processor, Punctuation};
+use onceflow_framework::serde::{Serde, SharedSerde};
+use onceflow_framework::state::BufferStore;
+use onceflow_framework::{Fault, Headers, Record, Timestamp};
+
+use super::Overflow;
+use super::entry::Entry;
+use crate::Data;
+use crate::change::Change;
+use crate::table::Initial;
+use crate::windows::OperatorTime;
+
+/// The header that tells the version of a logged entry.
+const VERSION_HEADER: (&str, &[u8]) = ("v", &[3]);
+
+/// How much a buffer may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) records_max: u64,
+    pub(super) bytes_max: u64,
+    pub(super) overflow: Overflow,
+}
+
+/// Holds changes back, by the time that they leave.
+pub(super) struct Suppress<K, V> {
+    name: Arc<str>,
+    key: SharedSerde<K>,
+    value: SharedSerde<V>,
+    initial: Option<Initial<K, V>>,
+    wait: Duration,
+    /// The end of a key's window; none if entries wait from their record's time on.
+    end_of: Option<fn(&K) -> Timestamp>,
+    limits: Limits,
+    time: OperatorTime,
+    store: Option<BufferStore>,
+    /// What the store holds, by the time and key that it leaves by.
+    order: BTreeSet<(Timestamp, Vec<u8>)>,
+    bytes: u64,
+    /// Keys whose entries changed since the last commit.
+    dirty: BTreeSet<Vec<u8>>,
+}
+
+impl<K: Data, V: Data> Suppress<K, V> {
+    pub(super) fn new(
+        name: Arc<str>,
+        (key, value): (SharedSerde<K>, SharedSerde<V>),
+        initial: Option<Initial<K, V>>,
+        idle_after: Option<Duration>,
+    ) -> Self {
+        Suppress {
+            name,
+            key,
+            value,
+            initial,
+            wait: Duration::ZERO,
+            end_of: None,
+            limits: Limits {
+                records_max: u64::MAX,
+                bytes_max: u64::MAX,
+                overflow: Overflow::ShutDown,
+            },
+            time: OperatorTime::new(idle_after),
+            store: None,
+            order: BTreeSet::new(),
+            bytes: 0,
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn waiting(mut self, wait: Duration, end_of: Option<fn(&K) -> Timestamp>) -> Self {
+        (self.wait, self.end_of) = (wait, end_of);
+        self
+    }
+
+    pub(super) fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    fn store(&self) -> &BufferStore {
+        let store = self.store.as_ref();
+        store.expect("init opens the store before the first record")
+    }
+
+    fn entry_of(&self, key: &[u8]) -> Result<Option<Entry>, Fault> {
+        let stored = self.store().get(key)?;
+        stored.map(|bytes| self.read(&bytes)).transpose()
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<Entry, Fault> {
+        let entry = Entry::read(bytes);
+        let what = "an entry cannot be read; was the changelog written by something else?";
+        Ok(entry.ok_or_else(|| self.store().error(what))?)
+    }
+
+    /// Bytes of a value; none for null.
+    fn bytes_of(&self, value: Option<&V>) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(match value {
+            Some(value) => self.value.to_vec(value)?,
+            None => None,
+        })
+    }
+
+    /// Takes the place of what is held back of the key, or a new one.
+    fn hold(
+        &mut self,
+        record: Record<K, Change<V>>,
+        ctx: &Context<K, Change<V>>,
+    ) -> Result<(), Fault> {
+        let Some(key) = self.key.to_vec(&record.key)? else {
+            return Err(Fault::message("a null key cannot be held back"));
+        };
+        let Change { old, new } = &record.value;
+        let initial = self.initial.as_ref().filter(|_| old.is_none());
+        let initial = initial.and_then(|initial| initial(&record.key));
+        let mut entry = Entry::at(record.timestamp, ctx.position(), record.headers);
+        entry.old = self.bytes_of(old.as_ref().or(initial.as_ref()))?;
+        entry.new = self.bytes_of(new.as_ref())?;
+        match self.entry_of(&key)? {
+            Some(held) => {
+                self.bytes -= held.size_bytes(&key);
+                (entry.prior, entry.time) = (held.prior, held.time);
+            }
+            None => {
+                entry.prior.clone_from(&entry.old);
+                if let Some(end_of) = self.end_of {
+                    entry.time = end_of(&record.key);
+                }
+            }
+        }
+        self.bytes += entry.size_bytes(&key);
+        self.store().put(&key, Some(&entry.write()));
+        self.order.insert((entry.time, key.clone()));
+        self.dirty.insert(key);
+        Ok(())
+    }
+
+    /// Lets go of what has waited long enough, and of what there is no room for.
+    fn release(&mut self, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
+        let due = self.time.get() - self.wait;
+        while self.order.first().is_some_and(|(time, _)| *time <= due) {
+            self.release_first(ctx)?;
+        }
+        while self.is_full() {
+            if self.limits.overflow == Overflow::ShutDown {
+                let (records, bytes) = (self.order.len(), self.bytes);
+                let message = format!(
+                    "the buffer is full with {records} records of {bytes} bytes and nothing may \
+                     leave early; raise its bounds, or let it emit early"
+                );
+                return Err(self.store().error(&message).into());
+            }
+            self.release_first(ctx)?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.order.len() as u64 > self.limits.records_max || self.bytes > self.limits.bytes_max
+    }
+
+    fn release_first(&mut self, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
+        let Some((_, key)) = self.order.pop_first() else {
+            return Ok(());
+        };
+        let entry = self.entry_of(&key)?;
+        let entry = entry.expect("what is in order is in the store");
+        self.store().put(&key, None);
+        self.bytes -= entry.size_bytes(&key);
+        let typed = self.key.deserialize(Some(&key))?;
+        self.dirty.insert(key);
+        let of = |bytes: Option<Vec<u8>>| match bytes {
+            Some(bytes) => self.value.deserialize(Some(&bytes)).map(Some),
+            None => Ok(None),
+        };
+        // What a row begins with was never handed on.
+        let initial = self.initial.as_ref().and_then(|initial| initial(&typed));
+        let initial = self.bytes_of(initial.as_ref())?;
+        let old = of(entry.prior.filter(|prior| Some(prior) != initial.as_ref()))?;
+        let new = of(entry.new)?;
+        if new.is_none() && self.end_of.is_some() {
+            return Ok(());
+        }
+        ctx.forward(Record {
+            key: typed,
+            value: Change { old, new },
+            timestamp: entry.timestamp,
+            headers: entry.headers,
+        })
+    }
+}
+
+impl<K: Data, V: Data> Processor for Suppress<K, V> {
+    type KeyIn = K;
+    type ValueIn = Change<V>;
+    type KeyOut = K;
+    type ValueOut = Change<V>;
+
+    fn init(&mut self, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
+        self.time.open(ctx);
+        self.store = Some(ctx.buffer(&self.name)?);
+        for entry in self.store().all().collect::<Vec<_>>() {
+            let (key, bytes) = entry?;
+            let entry = self.read(&bytes)?;
+            self.bytes += entry.size_bytes(&key);
+            self.order.insert((entry.time, key.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        record: Record<K, Change<V>>,
+        ctx: &mut Context<K, Change<V>>,
+    ) -> Result<(), Fault> {
+        self.time.advance(record.timestamp);
+        self.hold(record, ctx)?;
+        self.release(ctx)
+    }
+
+    fn punctuate(
+        &mut self,
+        _: Punctuation,
+        _: Timestamp,
+        ctx: &mut Context<K, Change<V>>,
+    ) -> Result<(), Fault> {
+        match self.time.look(ctx) {
+            Some(_) => self.release(ctx),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, _: &mut Context<K, Change<V>>) -> Result<(), Fault> {
+        let mut headers = Headers::new();
+        let (name, version) = VERSION_HEADER;
+        headers.push(name, Some(version));
+        for key in std::mem::take(&mut self.dirty) {
+            self.store().log(&key, &headers)?;
+        }
+        Ok(())
+    }
+}

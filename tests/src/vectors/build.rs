@@ -11,6 +11,7 @@ use onceflow::TopologyBuilder;
 use onceflow::prelude::*;
 use serde_json::Value;
 
+use super::cogroups;
 use super::fields::Fields;
 use super::handles::Stream;
 use super::unplayable::{Unplayable, unplayable};
@@ -20,12 +21,13 @@ use super::{aggregates, joins, low_level, processor, sources, stateless, tables,
 pub(super) type Applied = Result<bool, Unplayable>;
 
 /// Every family, by what applies its ops. The first that knows one takes it.
-const FAMILIES: [fn(&mut Build, &Fields<'_>) -> Applied; 8] = [
+const FAMILIES: [fn(&mut Build, &Fields<'_>) -> Applied; 9] = [
     sources::apply,
     stateless::apply,
     tables::apply,
     aggregates::apply,
     windows::apply,
+    cogroups::apply,
     joins::apply,
     processor::apply,
     low_level::apply,

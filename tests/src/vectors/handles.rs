@@ -9,6 +9,7 @@ use std::rc::Rc;
 use onceflow::prelude::*;
 
 use super::aggregates::{Aggregated, Groupable};
+use super::cogroups::Cogroupable;
 use super::joins::{JoinedStream, JoinedTable};
 use super::processor::Processed;
 use super::stateless::Stateless;
@@ -30,7 +31,7 @@ pub(super) trait AnyTable: Any + Tabular + JoinedTable {}
 impl<K: View, V: View<Row = V>> AnyTable for KTable<K, V> {}
 
 /// What can be done with a grouped stream or table.
-pub(super) trait AnyGrouped: Any + Aggregated + Windowable {}
+pub(super) trait AnyGrouped: Any + Aggregated + Cogroupable + Windowable {}
 
 impl<K, V, K0, V0> AnyGrouped for KGroupedStream<K, V, K0, V0>
 where

@@ -27,6 +27,7 @@ mod stateless;
 mod tables;
 mod aggregates;
 mod windows;
+mod cogroups;
 mod joins;
 mod processor;
 mod low_level;

@@ -1,7 +1,9 @@
 //! Operators that take a table, and those that make one of a stream.
 
+use std::any::Any;
 use std::time::Duration;
 
+use onceflow::Overflow;
 use onceflow::prelude::*;
 use serde_json::Value;
 
@@ -19,6 +21,7 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
             "map_values" | "transform_values" => build.keep(op, any.mapped(op, kinds)?),
             "to_stream" => build.keep(op, any.streamed(op, kinds)?),
             "group_by" => build.keep(op, any.grouped(op, kinds)?),
+            "suppress" => build.keep(op, any.suppressed(op, kinds)?),
             _ => return Ok(false),
         }
         return Ok(true);
@@ -63,6 +66,31 @@ pub(super) fn materialized<K: View, V: View>(
     Ok(Some(materialized))
 }
 
+/// The options of an op's `buffer`.
+fn bounded<K: View, V: View>(
+    suppressed: Suppressed<K, V>,
+    buffer: Option<Fields<'_>>,
+) -> Suppressed<K, V> {
+    let Some(buffer) = buffer else {
+        return suppressed;
+    };
+    let mut suppressed = suppressed;
+    if let Some(records) = buffer.number_or("max_records") {
+        suppressed = suppressed.with_records_max(records.unsigned_abs());
+    }
+    if let Some(bytes) = buffer.number_or("max_bytes") {
+        suppressed = suppressed.with_bytes_max(bytes.unsigned_abs());
+    }
+    if buffer.text_or("full") == Some("shut_down") {
+        suppressed = suppressed.with_overflow(Overflow::ShutDown);
+    }
+    if buffer.get("logging").and_then(Value::as_bool) == Some(false) {
+        suppressed = suppressed.with_logging_disabled();
+    }
+    buffer.done();
+    suppressed
+}
+
 /// As [`materialized`], with the serdes alone if the op has no `mat`.
 pub(super) fn materialized_or_unnamed<K: View, V: View>(
     op: &Fields<'_>,
@@ -74,6 +102,7 @@ pub(super) fn materialized_or_unnamed<K: View, V: View>(
 }
 
 pub(super) trait Tabular {
+    fn suppressed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable>;
     fn filtered(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable>;
     fn mapped(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable>;
     fn streamed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Stream, Unplayable>;
@@ -81,6 +110,27 @@ pub(super) trait Tabular {
 }
 
 impl<K: View, V: View<Row = V>> Tabular for KTable<K, V> {
+    fn suppressed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable> {
+        let (key, value) = (K::serde_of(kinds.key), V::serde_of(kinds.value));
+        let buffer = op.object_or("buffer");
+        if op.text("until") == "time_limit" {
+            let limit = op.number_or("limit_ms").unwrap_or(0).unsigned_abs();
+            let limit = Duration::from_millis(limit);
+            let suppressed = bounded(Suppressed::until_time_limit(limit, key, value), buffer);
+            return Ok(Table::new(named!(self, op).suppress(suppressed), kinds));
+        }
+        // Tables without windows have no such option: it does not compile.
+        let Some(table) = (self as &dyn Any).downcast_ref::<KTable<Windowed<Val>, V>>() else {
+            return unplayable("a table without windows waits for them to close");
+        };
+        let (key, value) = (
+            <Windowed<Val>>::serde_of(kinds.key),
+            V::serde_of(kinds.value),
+        );
+        let suppressed = bounded(Suppressed::until_window_closes(key, value), buffer);
+        Ok(Table::new(named!(table, op).suppress(suppressed), kinds))
+    }
+
     fn filtered(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable> {
         let accepts = functions::predicate(op.text("fn"))?;
         let accepts = move |k: &K, v: &V| accepts(&k.view(), &v.view());

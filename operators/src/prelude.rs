@@ -17,8 +17,8 @@ pub use crate::{
     UnlimitedWindows,
 };
 pub use onceflow_framework::processor::{
-    Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, Partitions,
-    Processor, Punctuation, PunctuationKind,
+    Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, OnFailedRecord,
+    Partitions, Processor, Punctuation, PunctuationKind,
 };
 pub use onceflow_framework::serde::{
     DefaultSerde, Serde, bincode, bytes, f32, f64, i16, i32, i64, json, nullable, session_windowed,

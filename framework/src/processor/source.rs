@@ -44,7 +44,8 @@ pub enum OnFailedRecord {
     ///
     /// Unlike in Kafka Streams nothing of the record stays: no output, no write to a store. To that
     /// end every record's outputs and writes are held back until it is done, which costs a copy of
-    /// them, and the processors of the task are built anew after a failure.
+    /// them, the processors of the task are built anew after a failure, and a record cache has no
+    /// effect.
     Continue,
 }
 

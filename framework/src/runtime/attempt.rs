@@ -11,6 +11,8 @@
 //! # Invariants
 //!
 //! - Only where the handler says to go on; else an error is the batch's, as without this module.
+//! - A record that is done has put nothing off: processors are flushed after each, so that a record
+//!   cache saves nothing here, and one record's failure costs no other's update.
 //! - Only errors of user code and of serdes are a record's. Those of broker and stores are the
 //!   batch's, whatever the handler says.
 
@@ -37,7 +39,9 @@ impl Task {
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().hold();
         }
-        let called = catch_unwind(AssertUnwindSafe(|| call(&self.chain)));
+        // What processors have put off is done with the record: new ones would not know of it.
+        let attempt = || call(&self.chain).and_then(|()| self.flush());
+        let called = catch_unwind(AssertUnwindSafe(attempt));
         let outcome = called.unwrap_or_else(|panic| {
             let message = format!("a processor panicked: {}", panic_text(&*panic));
             Err(self.blame_panic(Error::new(ErrorKind::Processing, message)))

@@ -169,6 +169,79 @@ fn number_of(text: &str) -> usize {
     text.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+/// Puts off all that it gets, as a record cache does.
+#[derive(Default)]
+struct PutsOff(Vec<Record<String, String>>);
+
+impl Processor for PutsOff {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        _: &mut Context<String, String>,
+    ) -> Result<(), Fault> {
+        let is_poison = record.value == "poison";
+        self.0.push(record);
+        match is_poison {
+            true => Err(Fault::message("poison")),
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<String, String>) -> Result<(), Fault> {
+        self.0.drain(..).try_for_each(|record| ctx.forward(record))
+    }
+}
+
+#[test]
+fn what_neighbours_of_poison_have_put_off_comes_all_the_same() {
+    let cluster = Cluster::shared();
+    let (input, output) = (cluster.topic("put-off", 1), cluster.topic("came", 1));
+    cluster.produce_values(&input, ["a", "b", "poison", "c"]);
+    let mut builder = TopologyBuilder::new();
+    let consumed = Consumed::<Option<String>, String>::new();
+    let source = builder.add_source("in", [input.as_str()], consumed);
+    let keyed = builder.add_processor("keyed", || Keyed, &[&source]);
+    let node = builder.add_processor("puts-off", PutsOff::default, &[&keyed]);
+    builder.add_sink("out", output.as_str(), Produced::new(), &[&node]);
+    let application = unique("put-off");
+    let config = Config::builder(&application, cluster.bootstrap_servers())
+        .instance_id(&application)
+        .property("broker.address.family", "v4")
+        .on_failed_record(OnFailedRecord::Continue)
+        .build()
+        .unwrap();
+    let program = Program::start(builder.build().unwrap(), config).unwrap();
+    wait_until("all is consumed", || {
+        let committed = cluster.committed(&application, &input);
+        committed.get(&0).is_some_and(|at| at.offset == 4)
+    });
+    program.close().unwrap();
+    assert_eq!(texts(&cluster.settled(&output)), ["a", "b", "c"]);
+}
+
+/// Gives every record a key.
+struct Keyed;
+
+impl Processor for Keyed {
+    type KeyIn = Option<String>;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<Option<String>, String>,
+        ctx: &mut Context<String, String>,
+    ) -> Result<(), Fault> {
+        ctx.forward(record.with_key("k".to_owned()))
+    }
+}
+
 /// Best of three: others use the machine, too.
 #[test]
 fn poison_does_not_halve_the_throughput() {

@@ -20,6 +20,9 @@ mod runtime;
 mod app;
 pub mod test_driver;
 
+/// Shared bytes: what headers hold, and what the [`bytes`](serde::bytes) serde reads and writes.
+pub use bytes::Bytes;
+
 pub use app::App;
 pub use config::Config;
 pub use error::{Error, ErrorKind, Fault, Recovery};

@@ -32,6 +32,6 @@ pub use onceflow_framework::test_driver::{TestDriver, TestInputTopic, TestOutput
 pub use onceflow_framework::time::RecordTime;
 pub use onceflow_framework::topology::{Consumed, OffsetReset, Produced};
 pub use onceflow_framework::{
-    App, Config, Error, ErrorKind, Fault, Headers, Record, State, Timestamp, Topology, Window,
-    Windowed,
+    App, Bytes, Config, Error, ErrorKind, Fault, Headers, Record, State, Timestamp, Topology,
+    Window, Windowed,
 };

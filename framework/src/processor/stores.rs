@@ -122,11 +122,7 @@ impl ConnectedStores {
         let is_connected = self.names.iter().any(|connected| **connected == *name);
         let slot = self.scope.stores.get(name).filter(|_| is_connected);
         let Some(slot) = slot else {
-            return Err(self.error(format!(
-                "store {name} is not connected to this processor; connect it where the \
-                 processor is added (connected: {})",
-                self.names.join(", ")
-            )));
+            return Err(self.error(self.not_connected(name)));
         };
         if slot.spec.kind != kind {
             let built = slot.spec.kind;
@@ -135,7 +131,11 @@ impl ConnectedStores {
         }
         let Some(serdes) = slot.spec.serdes() else {
             let (key, value) = (std::any::type_name::<SK>(), std::any::type_name::<SV>());
-            let message = format!("store {name} was not built for key {key} and value {value}");
+            let (built_key, built_value) = slot.spec.types;
+            let message = format!(
+                "store {name} was built for key {built_key} and value {built_value}, not for key \
+                 {key} and value {value}"
+            );
             return Err(self.error(message));
         };
         let log = StoreLog {
@@ -144,6 +144,25 @@ impl ConnectedStores {
             topic: slot.changelog,
         };
         Ok((slot, Rc::new(log), serdes))
+    }
+
+    fn not_connected(&self, name: &str) -> String {
+        let listed = |names: Vec<&str>| match names[..] {
+            [] => "none".to_owned(),
+            _ => names.join(", "),
+        };
+        let connected = listed(self.names.iter().map(|name| &**name).collect());
+        if self.scope.stores.contains_key(name) {
+            return format!(
+                "store {name} is not connected to this processor; connect it where the processor \
+                 is added (connected: {connected})"
+            );
+        }
+        let existing = listed(self.scope.stores.keys().map(|name| &**name).collect());
+        format!(
+            "there is no store {name} in this sub-topology; add it, and connect it where the \
+             processor is added (connected: {connected}; existing: {existing})"
+        )
     }
 
     fn error(&self, message: String) -> Error {

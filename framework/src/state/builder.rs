@@ -1,6 +1,6 @@
 //! A store as part of a topology: its name, kind, serdes, engine and changelog.
 
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -229,6 +229,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
             kind: self.kind,
             logged: self.logged,
             changelog_config: self.changelog_config,
+            types: (type_name::<K>(), type_name::<V>()),
             serdes: self.serdes,
         }
     }
@@ -284,6 +285,8 @@ pub(crate) struct StoreSpec {
     pub(crate) logged: bool,
     pub(crate) changelog_config: BTreeMap<String, String>,
     pub(crate) windows: Option<WindowedStoreSpec>,
+    /// The names of the types of keys and values.
+    pub(crate) types: (&'static str, &'static str),
     /// A [`StoreSerdes`] of the store's types.
     serdes: Arc<dyn Any + Send + Sync>,
 }

@@ -14,7 +14,7 @@
 //! - A record that failed is consumed: the step after an error goes on behind it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -143,7 +143,10 @@ impl Engine {
 
     fn not_read(&self, topic: &str) -> Error {
         if self.running.is_empty() {
-            return Error::new(ErrorKind::Topology, "the driver is closed");
+            return Error::new(
+                ErrorKind::Topology,
+                "the driver is closed: its topics can be read, nothing can be piped; make a new driver",
+            );
         }
         let inputs = self
             .running
@@ -416,6 +419,14 @@ impl Engine {
         let known = self.setup.capture.names().join(", ");
         let message = format!("the topology has no topic {name}; its topics: {known}");
         Err(Error::new(ErrorKind::Topology, message))
+    }
+
+    /// The names of all stores, sorted.
+    pub(super) fn stores(&self) -> Vec<&str> {
+        let tasks = self.running.iter().map(|running| &running.task);
+        let stores = tasks.flat_map(|task| task.scope().stores.keys());
+        let stores: BTreeSet<&str> = stores.map(|name| &**name).collect();
+        stores.into_iter().collect()
     }
 
     /// The tasks that hold a store, in the order of their ids.

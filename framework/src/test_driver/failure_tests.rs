@@ -215,7 +215,7 @@ fn a_closed_driver_says_so() {
     driver.close();
     assert_eq!(
         pipe(&driver, "in", "a=x@2").unwrap_err().to_string(),
-        "the driver is closed"
+        "the driver is closed: its topics can be read, nothing can be piped; make a new driver"
     );
     assert_eq!(history(&driver, "out"), "a=1/1@1");
 }

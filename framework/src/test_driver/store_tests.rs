@@ -57,11 +57,21 @@ fn a_store_of_other_types_or_name_is_an_error_that_says_so() {
     let store = driver
         .key_value_store::<String, String>("counts")
         .map_err(told);
-    assert!(store.unwrap_err().contains("not built for key"));
+    let string = "alloc::string::String";
+    assert_eq!(
+        store.unwrap_err(),
+        format!(
+            "store counts was built for key {string} and value i64, not for key {string} and \
+             value {string}"
+        )
+    );
     let store = driver
         .timestamped_key_value_store::<String, i64>("counts")
         .map_err(told);
     assert!(store.unwrap_err().contains("built as KeyValue"));
     let store = driver.key_value_store::<String, i64>("count").map_err(told);
-    assert_eq!(store.unwrap_err(), "the topology has no store count");
+    assert_eq!(
+        store.unwrap_err(),
+        "the topology has no store count; it has: counts"
+    );
 }

@@ -283,7 +283,11 @@ fn check<K: 'static, V: 'static>(
     kind: StoreKind,
 ) -> Result<(), Error> {
     let message = match engine.holders(name).next() {
-        None => format!("the topology has no store {name}"),
+        None => {
+            let stores = engine.stores().join(", ");
+            let stores = if stores.is_empty() { "none" } else { &stores };
+            format!("the topology has no store {name}; it has: {stores}")
+        }
         Some((_, slot)) if slot.spec.kind != kind => {
             format!(
                 "store {name} was built as {:?}, not as {kind:?}",
@@ -292,7 +296,11 @@ fn check<K: 'static, V: 'static>(
         }
         Some((_, slot)) if slot.spec.serdes::<K, V>().is_none() => {
             let (key, value) = (std::any::type_name::<K>(), std::any::type_name::<V>());
-            format!("store {name} was not built for key {key} and value {value}")
+            let (built_key, built_value) = slot.spec.types;
+            format!(
+                "store {name} was built for key {built_key} and value {built_value}, not for key \
+                 {key} and value {value}"
+            )
         }
         Some(_) => return Ok(()),
     };

@@ -22,12 +22,14 @@ mod partition_counts;
 mod describe;
 mod instantiate;
 mod source_store;
+mod diff;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 pub use builder::{NodeRef, TopologyBuilder};
+pub use diff::{Impact, TopologyChange, TopologyDiff};
 pub use options::{Consumed, OffsetReset, Produced, TopicName};
 
 pub(crate) use instantiate::TaskChain;

@@ -9,6 +9,7 @@ mod map_values;
 mod flat_map;
 mod flat_map_values;
 mod select_key;
+mod set_header;
 mod peek;
 mod for_each;
 mod merge;

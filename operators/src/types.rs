@@ -171,3 +171,61 @@ pub struct JoinOfTablesOfOtherKeys;
 /// orders.left_join_table(&homes, |cents, _city: String| cents, Joined::new());
 /// ```
 pub struct LeftJoinWithoutAnOption;
+
+/// The rows of a windowed aggregation are keyed by key and window, not by key.
+///
+/// ```
+/// use std::time::Duration;
+/// use onceflow::prelude::*;
+/// let clicks = StreamsBuilder::new().stream("clicks", Consumed::with(utf8(), utf8()));
+/// let minute = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+/// let counts: KTable<Windowed<String>, i64> = clicks.group_by_key(Grouped::new()).windowed_by(minute).count();
+/// ```
+///
+/// ```compile_fail
+/// use std::time::Duration;
+/// use onceflow::prelude::*;
+/// let clicks = StreamsBuilder::new().stream("clicks", Consumed::with(utf8(), utf8()));
+/// let minute = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+/// let counts: KTable<String, i64> = clicks.group_by_key(Grouped::new()).windowed_by(minute).count();
+/// ```
+pub struct WindowedTableReadAsUnwindowed;
+
+/// Only windows close: a table without them has no final results to wait for.
+///
+/// ```
+/// use std::time::Duration;
+/// use onceflow::prelude::*;
+/// let clicks = StreamsBuilder::new().stream("clicks", Consumed::with(utf8(), utf8()));
+/// let counts = clicks.group_by_key(Grouped::new()).count();
+/// counts.suppress(Suppressed::until_time_limit(Duration::from_secs(60), utf8(), i64()));
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let clicks = StreamsBuilder::new().stream("clicks", Consumed::with(utf8(), utf8()));
+/// let counts = clicks.group_by_key(Grouped::new()).count();
+/// counts.suppress(Suppressed::until_window_closes(utf8(), i64()));
+/// ```
+pub struct UnwindowedTableThatWaitsForWindows;
+
+/// Sessions that become one need to know how.
+///
+/// ```
+/// use std::time::Duration;
+/// use onceflow::prelude::*;
+/// let words = StreamsBuilder::new().stream("words", Consumed::<String, String>::new());
+/// let gap = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(60));
+/// let words = words.group_by_key(Grouped::new()).windowed_by(gap);
+/// words.aggregate(|| 0, |_, _, n: i64| n + 1, |_, one, two| one + two, Materialized::new());
+/// ```
+///
+/// ```compile_fail
+/// use std::time::Duration;
+/// use onceflow::prelude::*;
+/// let words = StreamsBuilder::new().stream("words", Consumed::<String, String>::new());
+/// let gap = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(60));
+/// let words = words.group_by_key(Grouped::new()).windowed_by(gap);
+/// words.aggregate(|| 0, |_, _, n: i64| n + 1, Materialized::new());
+/// ```
+pub struct SessionsWithoutAMerge;

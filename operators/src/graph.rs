@@ -262,6 +262,7 @@ impl Graph {
             lowering.repartition = node.repartition;
             lowering.cache_bytes_max = options.cache_bytes_max();
             lowering.reuses_source_topics = options.reuses_source_topics();
+            lowering.simplifies_self_joins = options.simplifies_self_joins();
             (node.write)(&mut lowering);
         }
         let built = topology.build();

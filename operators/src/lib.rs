@@ -74,7 +74,7 @@ pub mod prelude;
 pub use builder::{StreamsBuilder, Topics};
 pub use cogroup::CogroupedKStream;
 pub use grouped::{Grouped, KGroupedStream};
-pub use joins::Joined;
+pub use joins::{ForeignKeyJoin, JoinWindows, Joined, StreamJoined, TableJoined};
 pub use materialized::Materialized;
 pub use names::Named;
 pub use null::OrNull;

@@ -22,6 +22,8 @@ pub(crate) struct Lowering<'t> {
     pub(crate) cache_bytes_max: Option<usize>,
     /// Whether tables are restored from the topics that they read.
     pub(crate) reuses_source_topics: bool,
+    /// Whether a stream that is joined with itself is kept once.
+    pub(crate) simplifies_self_joins: bool,
     /// The names of a repartition topic and its nodes.
     pub(crate) repartition: Option<RepartitionNames>,
 }
@@ -39,6 +41,7 @@ impl<'t> Lowering<'t> {
             keeps_null_keys: false,
             cache_bytes_max: None,
             reuses_source_topics: false,
+            simplifies_self_joins: false,
             repartition: None,
         }
     }
@@ -51,6 +54,11 @@ impl<'t> Lowering<'t> {
     /// Hangs what follows below a node of the graph, one of several parents.
     pub(crate) fn below(&mut self, node: NodeId) {
         self.parents = vec![Arc::clone(&self.outputs[node.index()])];
+    }
+
+    /// Whether both sides of a join are one node, and that may be made use of.
+    pub(crate) fn is_self_join(&self, [left, right]: [NodeId; 2]) -> bool {
+        self.simplifies_self_joins && self.outputs[left.index()] == self.outputs[right.index()]
     }
 
     /// Hangs what follows below nodes that were just written.

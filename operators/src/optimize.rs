@@ -115,6 +115,10 @@ impl BuildOptions {
         self.optimizes
     }
 
+    pub(crate) fn simplifies_self_joins(&self) -> bool {
+        self.optimizes
+    }
+
     pub(crate) fn reuses_source_topics(&self) -> bool {
         self.optimizes
     }
@@ -261,6 +265,10 @@ impl Nodes {
             *parents = distinct(moved);
         }
         let above = std::mem::take(&mut self.nodes[repartition.0].parents);
+        // A join asks for each of its parents by name.
+        if let Some(parent) = above.first() {
+            self.nodes[repartition.0].output = Arc::clone(&self.nodes[parent.0].output);
+        }
         for node in &mut self.nodes {
             if !node.parents.contains(&repartition) {
                 continue;

@@ -10,11 +10,11 @@
 //! ```
 
 pub use crate::{
-    BuildOptions, CogroupedKStream, Data, EmitStrategy, Grouped, Joined, KGroupedStream,
-    KGroupedTable, KStream, KTable, Materialized, Named, OrNull, Repartitioned,
-    SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows, SlidingWindows,
-    StreamsBuilder, Suppressed, TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows,
-    UnlimitedWindows,
+    BuildOptions, CogroupedKStream, Data, EmitStrategy, ForeignKeyJoin, Grouped, JoinWindows,
+    Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Named, OrNull,
+    Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows,
+    SlidingWindows, StreamJoined, StreamsBuilder, Suppressed, TableJoined,
+    TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };
 pub use onceflow_framework::processor::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, OnFailedRecord,

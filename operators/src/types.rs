@@ -134,6 +134,27 @@ pub struct ProcessorOfOtherTypes;
 /// ```
 pub struct JoinWithATableOfAnotherKey;
 
+/// Streams are joined by the same key.
+///
+/// ```
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+/// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+/// let soon = JoinWindows::between_millis(0, 60_000);
+/// orders.join(&payments, |due: i64, paid: i64| due - paid, soon, StreamJoined::new());
+/// ```
+///
+/// ```compile_fail
+/// use onceflow::prelude::*;
+/// let builder = StreamsBuilder::new();
+/// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+/// let payments: KStream<i64, i64> = builder.stream("payments", Consumed::new());
+/// let soon = JoinWindows::between_millis(0, 60_000);
+/// orders.join(&payments, |due: i64, paid: i64| due - paid, soon, StreamJoined::new());
+/// ```
+pub struct JoinOfStreamsOfOtherKeys;
+
 /// Tables are joined by the same key.
 ///
 /// ```

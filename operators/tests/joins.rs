@@ -1,7 +1,9 @@
 //! Joins against naive ones, which know the whole history, and the partitions that joins need.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use onceflow::metrics::DropReason;
 use onceflow::prelude::*;
 use proptest::prelude::*;
 
@@ -223,6 +225,239 @@ proptest! {
     }
 }
 
+/// How far apart records may be, and how long late ones are awaited.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    before: i64,
+    after: i64,
+    grace: i64,
+}
+
+impl Span {
+    /// The window seen from a record of that side.
+    fn of(self, topic: usize) -> (i64, i64) {
+        match topic {
+            LEFT => (self.before, self.after),
+            _ => (self.after, self.before),
+        }
+    }
+
+    fn closes(self, topic: usize, at: i64) -> i64 {
+        at + self.of(topic).1 + self.grace
+    }
+
+    fn retention(self) -> i64 {
+        self.before + self.after + self.grace
+    }
+}
+
+fn spans() -> impl Strategy<Value = Span> {
+    let span = |(before, after, grace)| Span {
+        before,
+        after,
+        grace,
+    };
+    (0..8i64, 1..8i64, 0..8i64).prop_map(span)
+}
+
+/// The pairs that meet, by the numbers of their inputs, in order.
+fn pairs(span: Span, inputs: &[Input]) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    let mut latest = [-1; 2];
+    let mut kept: [Vec<(i64, usize)>; 2] = [Vec::new(), Vec::new()];
+    for (number, (topic, key, value, at, _)) in inputs.iter().enumerate() {
+        if value.is_none() {
+            continue;
+        }
+        latest[*topic] = latest[*topic].max(*at);
+        let (other, (before, after)) = (1 - topic, span.of(*topic));
+        let mut met: Vec<(i64, usize)> = kept[other].clone();
+        met.retain(|(time, number)| {
+            let is_kept = *time > latest[other] - span.retention();
+            let is_near = *at - before <= *time && *time <= *at + after;
+            is_kept && is_near && inputs[*number].1 == *key
+        });
+        met.sort_unstable();
+        pairs.extend(met.into_iter().map(|(_, other)| match *topic {
+            LEFT => (number, other),
+            _ => (other, number),
+        }));
+        if *at > latest[*topic] - span.retention() {
+            kept[*topic].push((*at, number));
+        }
+    }
+    pairs
+}
+
+/// What a join told: the numbers of left and right input.
+type Told = (Option<usize>, Option<usize>);
+
+/// Joins the inputs, whose values are their numbers; ends with a record of each side far ahead.
+fn met(kind: Kind, span: Span, inputs: &[Input]) -> Result<(Vec<Told>, u64), Error> {
+    let builder = StreamsBuilder::new();
+    let streams: [KStream<String, Option<i64>>; 2] =
+        [LEFT, RIGHT].map(|topic| builder.stream(TOPICS[topic], Consumed::new()));
+    let windows = JoinWindows::between_millis(-span.before, span.after);
+    let windows = windows.grace(Duration::from_millis(span.grace.unsigned_abs()));
+    let joined = StreamJoined::<String, i64, i64>::new();
+    let told = |l: Option<i64>, r: Option<i64>| (l.unwrap_or(-1), r.unwrap_or(-1));
+    let [left, right] = &streams;
+    let result = match kind {
+        Kind::Inner => left.join(
+            right,
+            move |l: i64, r: i64| told(Some(l), Some(r)),
+            windows,
+            joined,
+        ),
+        Kind::Left => {
+            let join = move |l: i64, r: Option<i64>| told(Some(l), r);
+            left.left_join(right, join, windows, joined)
+        }
+        Kind::Outer => left.outer_join(right, told, windows, joined),
+    };
+    result.to("out", Produced::with(utf8(), json::<(i64, i64)>()));
+    let driver = TestDriver::new(builder.build()?)?;
+    let topics =
+        [LEFT, RIGHT].map(|topic| driver.input_topic(TOPICS[topic], utf8(), nullable(i64())));
+    for (number, (topic, key, value, at, crashes)) in (0..).zip(inputs) {
+        let at = Timestamp::from_millis(*at);
+        topics[*topic].pipe(key.to_string(), value.map(|_| number), at)?;
+        if *crashes {
+            driver.restart()?;
+        }
+    }
+    let end = 1_000_000;
+    for (at, topic) in (end..).step_by(10_000).zip([LEFT, RIGHT, LEFT, RIGHT]) {
+        topics[topic].pipe("end", end, Timestamp::from_millis(at))?;
+    }
+    let out = driver
+        .output_topic("out", utf8(), json::<(i64, i64)>())
+        .read_all()?;
+    let out = out.into_iter().filter(|r| r.key != "end");
+    let number = |number: i64| usize::try_from(number).ok();
+    let out = out.map(|r| (number(r.value.0), number(r.value.1)));
+    let late = driver.drops().into_iter();
+    let late = late.filter(|((_, reason), _)| *reason == DropReason::Late);
+    Ok((out.collect(), late.map(|(_, count)| count).sum()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn records_near_in_time_meet_and_others_leave_alone_once(
+        inputs in inputs(2), kind in kinds(), span in spans(),
+    ) {
+        let (told, dropped) = met(kind, span, &inputs).unwrap();
+        let expected = pairs(span, &inputs);
+        let met: Vec<_> = told.iter().filter_map(|(left, right)| left.zip(*right)).collect();
+        prop_assert_eq!(&met, &expected);
+
+        let (mut stream_time, mut late) = (-1, 0);
+        for (number, (topic, _, value, at, _)) in inputs.iter().enumerate() {
+            stream_time = stream_time.max(*at);
+            let is_outer = kind == Kind::Outer || (kind == Kind::Left && *topic == LEFT);
+            if value.is_none() || !is_outer {
+                continue;
+            }
+            let own = |pair: &(usize, usize)| if *topic == LEFT { pair.0 } else { pair.1 };
+            let other = |pair: &(usize, usize)| if *topic == LEFT { pair.1 } else { pair.0 };
+            let mut matches = expected.iter().filter(|pair| own(pair) == number).map(other);
+            let alone = match *topic {
+                LEFT => (Some(number), None),
+                _ => (None, Some(number)),
+            };
+            let alone = told.iter().filter(|told| **told == alone).count();
+            let closes = span.closes(*topic, *at);
+            if matches.clone().any(|other| other < number) {
+                prop_assert_eq!(alone, 0, "{} met somebody when it came", number);
+            } else if closes < stream_time {
+                prop_assert_eq!(alone, 0, "{} came too late", number);
+                late += 1;
+            } else if let Some(first) = matches.next() {
+                let times = inputs[..=first].iter().map(|(_, _, _, at, _)| *at);
+                let is_open = times.max().is_some_and(|now| closes >= now);
+                prop_assert!(alone <= usize::from(!is_open), "{} left before it met", number);
+            } else {
+                prop_assert_eq!(alone, 1, "{} leaves alone", number);
+            }
+        }
+        prop_assert_eq!(dropped, late);
+    }
+}
+
+/// The right row that a left value names: its last digit, in base 4; 3 names none.
+fn named(value: &str) -> Option<String> {
+    let digit = value.parse::<u8>().ok().map(|value| value % 4);
+    digit
+        .filter(|digit| *digit < 3)
+        .map(|digit| digit.to_string())
+}
+
+/// A join of the rows of `left` with those of `right` that they name.
+fn by_foreign_key(is_left_join: bool, kept: bool) -> Topology {
+    let builder = StreamsBuilder::new();
+    let left: KTable<String, String> = builder.table("left", Consumed::new());
+    let right: KTable<String, String> = builder.table("right", Consumed::new());
+    let named = left.on_foreign_key(&right, |_, value| named(value), TableJoined::new());
+    let materialized = match kept {
+        true => Materialized::as_store("joined"),
+        false => Materialized::new(),
+    };
+    let joined: KTable<String, String> = match is_left_join {
+        true => named.left_join(
+            |l: String, r: Option<String>| pair(&l, r.as_deref()),
+            materialized,
+        ),
+        false => named.join(|l: String, r: String| pair(&l, Some(&r)), materialized),
+    };
+    joined.to_stream().to("out", Produced::new());
+    builder.build().expect("the topology is valid")
+}
+
+fn rows_by_foreign_key(is_left_join: bool, inputs: &[Input]) -> Rows {
+    let [left, right, _] = tables(inputs);
+    let row = |(key, value): (&String, &String)| {
+        let other = named(value).and_then(|name| right.get(&name));
+        let is_row = other.is_some() || is_left_join;
+        is_row.then(|| (key.clone(), pair(value, other.map(String::as_str))))
+    };
+    left.iter().filter_map(row).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn each_left_row_is_joined_with_the_right_row_that_it_names(
+        inputs in inputs(2), is_left_join: bool, kept: bool,
+    ) {
+        let out = play(by_foreign_key(is_left_join, kept), &inputs).unwrap();
+        prop_assert_eq!(replayed(&out), rows_by_foreign_key(is_left_join, &inputs));
+    }
+}
+
+#[test]
+fn tables_of_different_partition_counts_join_by_a_foreign_key() {
+    let driver = TestDriver::builder(by_foreign_key(false, false))
+        .partitions("left", 5)
+        .partitions("right", 2)
+        .build()
+        .unwrap();
+    let [left, right] = ["left", "right"].map(|topic| driver.input_topic(topic, utf8(), utf8()));
+    for key in ["0", "1", "2"] {
+        right.pipe(key, key, Timestamp::from_millis(0)).unwrap();
+    }
+    for key in 0..9 {
+        let (key, at) = (key.to_string(), Timestamp::from_millis(1));
+        left.pipe(key.clone(), key, at).unwrap();
+    }
+    let out = driver.output_topic("out", utf8(), utf8());
+    let out: BTreeMap<String, String> = out.read_key_values().unwrap().into_iter().collect();
+    let named = out.values().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(named, ["0/0", "1/1", "2/2", "4/0", "5/1", "6/2", "8/0"]);
+}
+
 /// The error that a driver with so many partitions of `left` and `right` starts with.
 fn refusal(topology: Topology, left: i32, right: i32) -> Option<String> {
     let driver = TestDriver::builder(topology)
@@ -261,6 +496,36 @@ fn tables_of_different_partition_counts_are_refused() {
     let right: KTable<String, String> = builder.table("right", Consumed::new());
     Kind::Outer.join(&left, &right, None);
     check_refused(builder.build().unwrap());
+}
+
+#[test]
+fn streams_of_different_partition_counts_are_refused() {
+    let builder = StreamsBuilder::new();
+    let left: KStream<String, String> = builder.stream("left", Consumed::new());
+    let right: KStream<String, String> = builder.stream("right", Consumed::new());
+    let windows = JoinWindows::of(Duration::from_secs(1));
+    left.join(
+        &right,
+        |l: String, _: String| l,
+        windows,
+        StreamJoined::new(),
+    );
+    check_refused(builder.build().unwrap());
+}
+
+#[test]
+fn a_window_that_ends_before_it_begins_is_refused() {
+    let builder = StreamsBuilder::new();
+    let stream: KStream<String, String> = builder.stream("left", Consumed::new());
+    let windows = JoinWindows::between_millis(5, 4);
+    stream.join(
+        &stream,
+        |l: String, _: String| l,
+        windows,
+        StreamJoined::new(),
+    );
+    let error = builder.build().unwrap_err().to_string();
+    assert!(error.contains("ends before it begins"), "{error}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ enum Must {
 const FAMILIES: [(&str, Must); 20] = [
     ("cogroup", Must::NotYet),
     ("errors-and-time", Must::PassIfKnown),
-    ("foreign-key-join", Must::NotYet),
+    ("foreign-key-join", Must::PassIfKnown),
     ("global-join", Must::NotYet),
     ("grouped", Must::PassIfKnown),
     ("grouped-table", Must::PassIfKnown),

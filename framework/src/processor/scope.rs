@@ -5,6 +5,7 @@
 //! - **One road out.** Sinks and changelogs emit through the [`Collector`] and nothing else.
 //! - A scope belongs to one thread; its cells are borrowed for one statement at a time.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,6 +66,8 @@ pub(crate) struct TaskScope {
     pub(crate) dead_letters: Option<TopicId>,
     pub(crate) stores: BTreeMap<Arc<str>, StoreSlot>,
     pub(crate) schedules: RefCell<Schedules>,
+    /// What processors share beside stores; as short-lived as they are.
+    pub(crate) shared: RefCell<BTreeMap<String, Rc<dyn Any>>>,
     /// The highest timestamp that the task has seen.
     pub(crate) stream_time: Cell<Timestamp>,
     /// The highest timestamp that each node has seen, of those that asked.
@@ -97,6 +100,7 @@ impl TaskScope {
             dead_letters: None,
             stores: BTreeMap::new(),
             schedules: RefCell::new(Schedules::default()),
+            shared: RefCell::default(),
             stream_time: Cell::new(Timestamp::NONE),
             node_times: NodeTimes::default(),
             record_time: Cell::new(Timestamp::NONE),
@@ -176,9 +180,6 @@ pub(crate) struct StoreLog {
     pub(crate) topic: Option<TopicId>,
 }
 
-/// Changelog records carry no headers.
-static NO_HEADERS: Headers = Headers::new();
-
 impl Changelog for StoreLog {
     fn store(&self) -> &str {
         &self.store
@@ -188,21 +189,11 @@ impl Changelog for StoreLog {
         self.scope.position()
     }
 
-    fn send(
+    fn send_with(
         &self,
         key: &[u8],
         value: Option<&[u8]>,
         timestamp: Option<Timestamp>,
-    ) -> Result<(), Error> {
-        let timestamp = timestamp.unwrap_or(self.scope.record_time.get());
-        self.send_with_headers(key, value, timestamp, &NO_HEADERS)
-    }
-
-    fn send_with_headers(
-        &self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        timestamp: Timestamp,
         headers: &Headers,
     ) -> Result<(), Error> {
         self.scope.check_batch()?;
@@ -214,7 +205,7 @@ impl Changelog for StoreLog {
             partition: Some(self.scope.task.partition),
             key: Some(key),
             value,
-            timestamp,
+            timestamp: timestamp.unwrap_or(self.scope.record_time.get()),
             headers,
         })
     }

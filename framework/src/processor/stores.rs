@@ -1,5 +1,6 @@
 //! The stores that a topology connects to one processor, without the types that it forwards.
 
+use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -111,6 +112,24 @@ impl ConnectedStores {
     pub fn buffer(&self, name: &str) -> Result<BufferStore, Error> {
         let (slot, log, _) = self.open::<Vec<u8>, Vec<u8>>(name, StoreKind::Buffer)?;
         Ok(BufferStore::new(Rc::clone(&slot.store), log))
+    }
+
+    /// What processors of one task share beside stores, under a name: made for the first that
+    /// asks, and lost with the processors when a batch is aborted.
+    ///
+    /// # Panics
+    ///
+    /// When it was shared as another type before.
+    pub fn shared<T: 'static>(&self, name: &str, make: impl FnOnce() -> T) -> Rc<T> {
+        let mut shared = self.scope.shared.borrow_mut();
+        let made = shared.get(name).map(Rc::clone);
+        let made = made.unwrap_or_else(|| {
+            let made: Rc<dyn Any> = Rc::new(make());
+            shared.insert(name.to_owned(), Rc::clone(&made));
+            made
+        });
+        let typed = made.downcast();
+        typed.unwrap_or_else(|_| panic!("{name} is shared as another type"))
     }
 
     /// The store of that name, if it is connected and as asked for.

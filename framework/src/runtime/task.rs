@@ -289,6 +289,7 @@ impl Task {
     /// A processor may have kept something of what is taken back in its own fields.
     pub(super) fn new_processors(&mut self, schedules: &Schedules) -> Result<(), Error> {
         *self.scope.schedules.borrow_mut() = Schedules::default();
+        self.scope.shared.borrow_mut().clear();
         self.chain = self
             .topology
             .instantiate(&self.scope, self.settings.on_bad_record)?;

@@ -59,7 +59,7 @@ impl BufferStore {
         let entry = self.get(key)?;
         let headers = if entry.is_some() { headers } else { &none };
         self.log
-            .send_with_headers(key, entry.as_deref(), Timestamp::NONE, headers)
+            .send_with(key, entry.as_deref(), Some(Timestamp::NONE), headers)
     }
 
     /// Every entry, in the order of the keys.

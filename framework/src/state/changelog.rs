@@ -6,6 +6,9 @@ use crate::error::{Error, ErrorKind};
 use crate::record::{Headers, Position};
 use crate::time::Timestamp;
 
+/// Most changelog records carry none.
+pub(crate) static NO_HEADERS: Headers = Headers::new();
+
 /// Takes the writes of one store; what a task hands to its stores.
 pub(crate) trait Changelog {
     /// The store's name.
@@ -20,14 +23,16 @@ pub(crate) trait Changelog {
         key: &[u8],
         value: Option<&[u8]>,
         timestamp: Option<Timestamp>,
-    ) -> Result<(), Error>;
+    ) -> Result<(), Error> {
+        self.send_with(key, value, timestamp, &NO_HEADERS)
+    }
 
-    /// Sends a changelog record with all its parts, if the store is logged.
-    fn send_with_headers(
+    /// As [`send`](Self::send), with headers: of a record that is kept with what came with it.
+    fn send_with(
         &self,
         key: &[u8],
         value: Option<&[u8]>,
-        timestamp: Timestamp,
+        timestamp: Option<Timestamp>,
         headers: &Headers,
     ) -> Result<(), Error>;
 

@@ -91,6 +91,14 @@ impl Segments {
         }
     }
 
+    /// The number that tells an entry of the changelog from its duplicates, 0 where there are none.
+    pub(super) fn sequence_of(&self, changelog_key: &[u8]) -> i32 {
+        match (self.key, changelog_key.last_chunk::<4>()) {
+            (SegmentedKey::Window, Some(sequence)) => i32::from_be_bytes(*sequence),
+            _ => 0,
+        }
+    }
+
     /// What the store calls an entry of the changelog, and its time.
     pub(super) fn stored_key(&self, changelog_key: &[u8]) -> Result<(Bytes, i64), Error> {
         let time = self.time_of(changelog_key).filter(|time| *time >= 0);

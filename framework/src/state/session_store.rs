@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::builder::StoreSerdes;
-use super::changelog::Changelog;
+use super::changelog::{Changelog, NO_HEADERS};
 use super::cursor::EntryRef;
 use super::segments::Segments;
 use super::staged::Direction;
@@ -66,6 +66,7 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
                 stored: bytes,
                 logged: bytes,
                 logged_at: None,
+                headers: &NO_HEADERS,
             };
             self.raw.put(key, end, &start, write)
         })

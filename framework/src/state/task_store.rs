@@ -290,11 +290,13 @@ impl TaskStore {
                 continue;
             };
             let (stored_key, time_ms) = segments.stored_key(key)?;
-            self.progress.observe(time_ms);
-            if let Some((_, sequence)) = key.split_last_chunk::<4>() {
-                let sequence = i32::from_be_bytes(*sequence);
-                self.progress.sequence = self.progress.sequence.max(sequence);
+            let sequence = segments.sequence_of(key);
+            self.progress.sequence = self.progress.sequence.max(sequence);
+            if value.is_none() && sequence > 0 {
+                // The deletion of what was never there: it did not age the store then, either.
+                continue;
             }
+            self.progress.observe(time_ms);
             self.engine.write_committed(&stored_key, value)?;
         }
         self.committed_progress = self.progress;

@@ -7,13 +7,14 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::builder::StoreSerdes;
-use super::changelog::Changelog;
+use super::changelog::{Changelog, NO_HEADERS};
 use super::cursor::Cursor;
 use super::raw_store::{Buffer, RawStore};
 use super::staged::Direction;
 use super::store::KeyRange;
 use super::task_store::{TIMESTAMP_BYTES, TaskStore, begin_timestamped};
 use crate::error::Error;
+use crate::record::Headers;
 use crate::serde::{Encoded, SharedSerde};
 use crate::time::Timestamp;
 
@@ -167,16 +168,34 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
     ///
     /// When the value cannot be serialized or the changelog record cannot be sent.
     pub fn put(&self, value: Option<&V>, timestamp: Timestamp) -> Result<(), Error> {
+        self.put_with_headers(value, timestamp, &NO_HEADERS)
+    }
+
+    /// As [`put`](Self::put), with headers in the changelog, as Kafka Streams logs the subscriptions
+    /// of a foreign-key join.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn put_with_headers(
+        &self,
+        value: Option<&V>,
+        timestamp: Timestamp,
+        headers: &Headers,
+    ) -> Result<(), Error> {
         let raw = &self.store.raw;
         let mut stored = raw.value_buffer();
-        match self.encode(value, timestamp, &mut stored)? {
+        let (stored, logged, logged_at) = match self.encode(value, timestamp, &mut stored)? {
             Encoded::Bytes => {
-                let logged = Some(&stored[TIMESTAMP_BYTES..]);
-                raw.put(&self.key, Some(&stored), logged, Some(timestamp))
+                let logged = &stored[TIMESTAMP_BYTES..];
+                (Some(&stored[..]), Some(logged), Some(timestamp))
             }
             // Logged at the time of the record being processed, as Kafka Streams does.
-            Encoded::Null => raw.put(&self.key, None, None, None),
-        }
+            Encoded::Null => (None, None, None),
+        };
+        raw.log.send_with(&self.key, logged, logged_at, headers)?;
+        raw.store.borrow_mut().put(&self.key, stored);
+        Ok(())
     }
 
     /// As [`put`](Self::put), but for the changelog: a [`log`](Self::log) before the commit is owed.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::builder::StoreSerdes;
-use super::changelog::Changelog;
+use super::changelog::{Changelog, NO_HEADERS};
 use super::cursor::EntryRef;
 use super::segments::Segments;
 use super::staged::Direction;
@@ -14,6 +14,7 @@ use super::task_store::TaskStore;
 use super::timestamped::ValueAndTimestamp;
 use super::windowed::{SegmentCursor, Times, WindowedStore, Write};
 use crate::error::Error;
+use crate::record::Headers;
 use crate::serde::{Encoded, Serde, SerdeError, SharedSerde};
 use crate::time::Timestamp;
 use crate::window::{Window, Windowed};
@@ -84,11 +85,33 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// When `start` is negative, key or value cannot be serialized, or the changelog record cannot
     /// be sent.
     pub fn put(&self, key: &K, value: Option<&V>, start: Timestamp) -> Result<(), Error> {
-        let write = |bytes: Option<&[u8]>| self.put_bytes(key, bytes, start);
+        self.put_with_headers(key, value, start, &NO_HEADERS)
+    }
+
+    /// As [`put`](Self::put), with headers in the changelog, as Kafka Streams logs what it keeps
+    /// for a join.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn put_with_headers(
+        &self,
+        key: &K,
+        value: Option<&V>,
+        start: Timestamp,
+        headers: &Headers,
+    ) -> Result<(), Error> {
+        let write = |bytes: Option<&[u8]>| self.put_bytes(key, bytes, start, headers);
         self.raw.with_bytes_of(&self.value, value, write)
     }
 
-    fn put_bytes(&self, key: &K, stored: Option<&[u8]>, start: Timestamp) -> Result<(), Error> {
+    fn put_bytes(
+        &self,
+        key: &K,
+        stored: Option<&[u8]>,
+        start: Timestamp,
+        headers: &Headers,
+    ) -> Result<(), Error> {
         let sequence = match self.shape.duplicates {
             true => self.raw.store.borrow_mut().next_sequence(),
             false => 0,
@@ -105,10 +128,11 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
             stored,
             logged,
             logged_at,
+            headers,
         };
         let (start, sequence) = (start.as_millis(), sequence.to_be_bytes());
         if self.shape.duplicates && stored.is_none() {
-            return self.raw.log_only(key, start, &sequence);
+            return self.raw.log_only(key, start, &sequence, headers);
         }
         self.raw.put(key, start, &sequence, write)
     }
@@ -212,6 +236,17 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
         let times = Times::between(from, to).with_expired();
         self.of_all(times, Direction::Forward)
+    }
+
+    /// Whether what is put at that time would be kept: it is not past the retention.
+    #[must_use]
+    pub fn keeps(&self, start: Timestamp) -> bool {
+        let observed_ms = self.raw.store.borrow().observed_ms();
+        start.as_millis()
+            > self
+                .raw
+                .segments
+                .expired_ms(observed_ms.max(start.as_millis()))
     }
 
     /// How long an entry is kept after a later one.

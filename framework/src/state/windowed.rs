@@ -17,6 +17,7 @@ use super::staged::Direction;
 use super::store::KeyRange;
 use super::task_store::TaskStore;
 use crate::error::Error;
+use crate::record::Headers;
 use crate::serde::{Encoded, Serde, SharedSerde};
 use crate::time::Timestamp;
 
@@ -41,6 +42,8 @@ pub(super) struct Write<'v> {
     pub(super) logged: Option<&'v [u8]>,
     /// None: the time of the record in process.
     pub(super) logged_at: Option<Timestamp>,
+    /// Logged with the rest, where the store is to keep them.
+    pub(super) headers: &'v Headers,
 }
 
 impl<K> Clone for WindowedStore<K> {
@@ -127,7 +130,13 @@ impl<K: 'static> WindowedStore<K> {
         let mut stored_key = self.scratch.borrow_mut();
         self.write_key(key, time, rest, &mut stored_key)?;
         let logged_key = &stored_key[SEGMENT_BYTES..];
-        self.log.send(logged_key, write.logged, write.logged_at)?;
+        let Write {
+            logged,
+            logged_at,
+            headers,
+            ..
+        } = write;
+        self.log.send_with(logged_key, logged, logged_at, headers)?;
         let mut store = self.store.borrow_mut();
         store.observe(time);
         if time < self.segments.kept_from_ms(store.observed_ms()) {
@@ -139,10 +148,17 @@ impl<K: 'static> WindowedStore<K> {
     }
 
     /// Logs a deletion of what was never there: the store, and its time, stay as they are.
-    pub(super) fn log_only(&self, key: &K, time: i64, rest: &[u8]) -> Result<(), Error> {
+    pub(super) fn log_only(
+        &self,
+        key: &K,
+        time: i64,
+        rest: &[u8],
+        headers: &Headers,
+    ) -> Result<(), Error> {
         let mut stored_key = self.scratch.borrow_mut();
         self.write_key(key, time, rest, &mut stored_key)?;
-        self.log.send(&stored_key[SEGMENT_BYTES..], None, None)
+        let logged_key = &stored_key[SEGMENT_BYTES..];
+        self.log.send_with(logged_key, None, None, headers)
     }
 
     fn write_key(&self, key: &K, time: i64, rest: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {

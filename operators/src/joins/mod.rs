@@ -3,7 +3,9 @@
 //! | of | with | triggered by | result's time |
 //! |---|---|---|---|
 //! | stream | table | the stream | the stream record's |
+//! | stream | stream | both | the later record's |
 //! | table | table | both | the later row's |
+//! | table | table, by a foreign key | both | left: the later row's; right: its own |
 //!
 //! # Invariants
 //!
@@ -12,11 +14,23 @@
 //! - Joiners take values: a side is cloned only where a record meets several of the other side.
 
 mod joined;
+mod stream_joined;
+mod windows;
 mod partitioned;
 mod lookup;
 mod stream_table;
+mod stream_stream;
+mod stream_meeting;
+mod stream_sides;
+mod stream_meet;
+mod stream_self;
+mod unmatched;
 mod table_table;
 mod table_meeting;
 mod table_sides;
+mod foreign;
 
+pub use foreign::{ForeignKeyJoin, TableJoined};
 pub use joined::Joined;
+pub use stream_joined::StreamJoined;
+pub use windows::JoinWindows;

@@ -154,7 +154,7 @@ pub(super) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Ve
         match rows_of(driver, name) {
             Ok(mut ours) => {
                 ours.sort();
-                if ours != expected {
+                if ours != expected && !differ_by_nulls(driver, name, &ours, &expected) {
                     let details = format!("store {name}: Java {expected:?}\n      ours {ours:?}");
                     differences.push(Difference::of("store", details));
                 }
@@ -165,6 +165,25 @@ pub(super) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Ve
             }
         }
     }
+}
+
+/// Whether ours has more rows, each older than a null that was put after it where duplicates are
+/// kept: such a null is no entry, but it ages Java's stores in memory. It ages neither RocksDB's,
+/// which are Java's default, nor ours.
+fn differ_by_nulls(driver: &TestDriver, name: &str, ours: &[String], expected: &[String]) -> bool {
+    let nulls = driver.topic_history(&format!("app-{name}-changelog"));
+    let nulls = nulls.iter().filter(|record| record.value.is_none());
+    let Some(latest) = nulls.map(|record| record.timestamp.as_millis()).max() else {
+        return false;
+    };
+    let is_join_store = driver.window_store::<Val, Val>(name).is_ok();
+    let mut more = ours.iter().filter(|row| !expected.contains(row));
+    let is_older = |row: &String| {
+        let row: Option<Value> = serde_json::from_str(row).ok();
+        row.and_then(|row| row[1].as_i64())
+            .is_some_and(|start| start < latest)
+    };
+    is_join_store && expected.iter().all(|row| ours.contains(row)) && more.all(is_older)
 }
 
 /// The rows of a store, whose types are tried.
@@ -185,6 +204,9 @@ fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
     }
     if let Some(rows) = windowed_rows_of(driver, name)? {
         return Ok(rows);
+    }
+    if let Err(error) = driver.key_value_store::<Val, Val>(name) {
+        return rows_of_changelog(driver, name).ok_or(error);
     }
     let rows = driver.key_value_store::<Val, Val>(name)?.all()?.into_iter();
     Ok(rows
@@ -243,6 +265,22 @@ fn json_of(val: &Val) -> Value {
         Val::Text(text) => json!(text),
         Val::Int(number) => json!(number),
     }
+}
+
+/// What is left in the changelog of a store whose types are the library's own; none if it has none.
+fn rows_of_changelog(driver: &TestDriver, name: &str) -> Option<Vec<String>> {
+    let changelog = format!("app-{name}-changelog");
+    let topics = driver.topics();
+    topics.iter().find(|topic| ***topic == *changelog)?;
+    let mut rows = BTreeMap::new();
+    for record in driver.topic_history(&changelog) {
+        match record.value {
+            Some(value) => rows.insert(record.key, value),
+            None => rows.remove(&record.key),
+        };
+    }
+    let rows = rows.into_iter();
+    Some(rows.map(|(k, v)| format!("{k:?}={v:?}")).collect())
 }
 
 /// None for a record without a timestamp.

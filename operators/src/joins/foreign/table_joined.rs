@@ -1,0 +1,101 @@
+//! How tables are joined by a foreign key: `TableJoined`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use onceflow_framework::serde::{DefaultSerde, Serde, SharedSerde};
+
+/// How tables are joined by a foreign key: the serdes of both, and a name.
+///
+/// `K` and `V` are the left table's, `KO` and `VO` the right one's: all of them cross a topic. The
+/// name is that of the join's nodes, stores and topics.
+///
+/// ```
+/// use onceflow::prelude::*;
+///
+/// let named: TableJoined<String, i64, String, String> =
+///     TableJoined::new().with_name("orders-with-customers");
+/// let by_serdes = TableJoined::with((utf8(), i64()), (utf8(), utf8()));
+/// # let _ = (named, by_serdes);
+/// ```
+pub struct TableJoined<K, V, KO, VO> {
+    pub(super) key: SharedSerde<K>,
+    pub(super) value: SharedSerde<V>,
+    pub(super) foreign_key: SharedSerde<KO>,
+    pub(super) foreign_value: SharedSerde<VO>,
+    pub(super) name: Option<Arc<str>>,
+}
+
+impl<K: 'static, V: 'static, KO: 'static, VO: 'static> TableJoined<K, V, KO, VO> {
+    /// With the default serdes of the types.
+    #[must_use]
+    pub fn new() -> Self
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+        KO: DefaultSerde,
+        VO: DefaultSerde,
+    {
+        TableJoined::with(
+            (K::default_serde(), V::default_serde()),
+            (KO::default_serde(), VO::default_serde()),
+        )
+    }
+
+    /// With these serdes of keys and values: of the left table, and of the right one.
+    pub fn with(
+        left: (impl Serde<Item = K>, impl Serde<Item = V>),
+        right: (impl Serde<Item = KO>, impl Serde<Item = VO>),
+    ) -> Self {
+        TableJoined {
+            key: SharedSerde::new(left.0),
+            value: SharedSerde::new(left.1),
+            foreign_key: SharedSerde::new(right.0),
+            foreign_value: SharedSerde::new(right.1),
+            name: None,
+        }
+    }
+
+    /// Names the join.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(Arc::from(name.into()));
+        self
+    }
+}
+
+impl<K, V, KO, VO> Default for TableJoined<K, V, KO, VO>
+where
+    K: DefaultSerde,
+    V: DefaultSerde,
+    KO: DefaultSerde,
+    VO: DefaultSerde,
+{
+    fn default() -> Self {
+        TableJoined::new()
+    }
+}
+
+impl<K, V, KO, VO> Clone for TableJoined<K, V, KO, VO> {
+    fn clone(&self) -> Self {
+        TableJoined {
+            key: self.key.clone(),
+            value: self.value.clone(),
+            foreign_key: self.foreign_key.clone(),
+            foreign_value: self.foreign_value.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl<K, V, KO, VO> fmt::Debug for TableJoined<K, V, KO, VO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableJoined")
+            .field("key", &self.key)
+            .field("value", &self.value)
+            .field("foreign_key", &self.foreign_key)
+            .field("foreign_value", &self.foreign_value)
+            .field("name", &self.name)
+            .finish()
+    }
+}

@@ -22,7 +22,7 @@
 //! | `processing.guarantee` | [`guarantee`](ConfigBuilder::guarantee) | `exactly_once_v2` |
 //! | `num.stream.threads` | [`num_stream_threads`](ConfigBuilder::num_stream_threads) | 1 |
 //! | `commit.interval.ms` | [`commit_interval`](ConfigBuilder::commit_interval) | 100 |
-//! | `commit.linger.ms` * | [`commit_linger`](ConfigBuilder::commit_linger) | 5 |
+//! | `commit.linger.ms` * | [`commit_linger`](ConfigBuilder::commit_linger) | 2 |
 //! | `batch.bytes.max` * | [`batch_bytes_max`](ConfigBuilder::batch_bytes_max) | 33554432 |
 //! | `transaction.timeout.ms` | [`transaction_timeout`](ConfigBuilder::transaction_timeout) | 10000 |
 //! | `task.timeout.ms` | [`task_timeout`](ConfigBuilder::task_timeout) | 300000 |
@@ -237,7 +237,7 @@ impl Config {
         self.commit_interval
     }
 
-    /// How long a batch waits for more input once it has processed all there was.
+    /// How long after the commit of all there was the next batch stays open at least.
     #[must_use]
     pub fn commit_linger(&self) -> Duration {
         self.commit_linger

@@ -8,6 +8,7 @@
 //!   what a commit is then, `reserve` what goes before.
 
 mod worker;
+mod pace;
 mod settle;
 mod reserve;
 mod assignment;

@@ -38,7 +38,7 @@ pub(super) struct Replays {
 impl<C: Cluster> Worker<C> {
     /// Commits the open batch, if there is one, and settles how that went.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.batch.began = None;
+        self.pace.end();
         if !self.transactor.is_open() {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl<C: Cluster> Worker<C> {
 
     /// Does what the error asks for, or returns it.
     pub(super) fn recover(&mut self, error: Error) -> Result<(), Error> {
-        self.batch.began = None;
+        self.pace.end();
         let aborted = self.transactor.abort();
         if error.recovery() == Recovery::Stop {
             // The error that made it stop outranks the one of the abort.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active_task::{ActiveTask, ParkedTask, Progress};
+use super::pace::Pace;
 use super::probe::{BatchPoint, Probe};
 use super::restore::Restore;
 use super::settle::Replays;
@@ -75,17 +76,11 @@ pub(super) struct Worker<C: Cluster> {
     /// Tasks whose partitions were taken and may come back.
     pub(super) parked: Vec<ParkedTask>,
     pub(super) restore: Option<Restore<C::Changelogs>>,
-    pub(super) batch: Batch,
+    pub(super) pace: Pace,
     /// How many batches were committed.
     pub(super) batches: u64,
     pub(super) replays: Replays,
     pub(super) turn_records: usize,
-}
-
-/// When the open batch began.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) began: Option<Duration>,
 }
 
 /// What came of one task in one turn.
@@ -128,7 +123,7 @@ impl<C: Cluster> Worker<C> {
             tasks: Vec::new(),
             parked: Vec::new(),
             restore: None,
-            batch: Batch::default(),
+            pace: Pace::default(),
             batches: 0,
             replays: Replays::default(),
             turn_records: TURN_RECORDS_FIRST,
@@ -175,6 +170,9 @@ impl<C: Cluster> Worker<C> {
         if self.now() < self.replays.not_before {
             return Ok(false);
         }
+        if !self.pace.may_work(self.now()) {
+            return Ok(restoring);
+        }
         let processed = self.process()? + self.punctuate()?;
         let committed = self.commit_if_due(processed == 0)?;
         Ok(processed > 0 || committed || restoring)
@@ -219,6 +217,7 @@ impl<C: Cluster> Worker<C> {
             }
         }
         if processed > 0 {
+            self.pace.worked(took);
             self.adapt_turn(took);
         }
         Ok(processed)
@@ -307,21 +306,19 @@ impl<C: Cluster> Worker<C> {
             return Ok(());
         }
         self.transactor.begin()?;
-        let now = self.now();
-        self.batch = Batch { began: Some(now) };
+        self.pace.begin(self.now());
         Ok(())
     }
 
-    /// A batch closes by age, by the bytes held for its replay, or when its input has run dry: at
-    /// a low rate that is a moment after it began, so latency is that of the linger; at a high
-    /// rate there is always more, and the batch grows until it is old.
+    /// A batch closes by age, by the bytes held for its replay, or when its input has run dry and
+    /// committing it is cheap beside what it did.
     fn commit_if_due(&mut self, idle: bool) -> Result<bool, Error> {
-        let Some(began) = self.batch.began else {
+        let Some(age) = self.pace.age(self.now()) else {
             return Ok(false);
         };
-        let (now, config) = (self.now(), &self.settings.config);
-        let drained = idle && now - began >= config.commit_linger();
-        let old = now - began >= config.commit_interval();
+        let config = &self.settings.config;
+        let drained = idle && self.pace.is_worth_closing(self.now());
+        let old = age >= config.commit_interval();
         let bytes: usize = self.tasks.iter().map(ActiveTask::retained_bytes).sum();
         let due = match self.reserves() {
             true => !self.has_records(),
@@ -331,6 +328,10 @@ impl<C: Cluster> Worker<C> {
             return Ok(false);
         }
         self.commit()?;
+        if drained {
+            let linger = self.settings.config.commit_linger();
+            self.pace.rest(self.now(), linger);
+        }
         Ok(true)
     }
 
@@ -339,8 +340,7 @@ impl<C: Cluster> Worker<C> {
         let now = self.now();
         let config = &self.settings.config;
         let mut timeout = SLEEP_MAX;
-        if let Some(began) = self.batch.began {
-            let due = began + config.commit_linger().min(config.commit_interval());
+        if let Some(due) = self.pace.next_look(now, config.commit_interval()) {
             timeout = timeout.min(due.saturating_sub(now));
         }
         if self.replays.not_before > now {

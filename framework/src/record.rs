@@ -96,19 +96,27 @@ pub struct Header {
 /// headers.push("trace", Some(b"42".as_slice()));
 /// assert_eq!(headers.last("trace").and_then(|h| h.value.as_deref()), Some(b"42".as_slice()));
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<Header>);
+// One word, and null when there are none, as nearly always: a record is moved at every edge.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(Option<Box<HeaderList>>);
+
+/// At least one header.
+#[derive(Clone, PartialEq, Eq)]
+struct HeaderList(Vec<Header>);
 
 impl Headers {
     /// No headers.
     #[must_use]
     pub const fn new() -> Self {
-        Headers(Vec::new())
+        Headers(None)
     }
 
     /// Appends a header; an earlier one of the same name stays.
     pub fn push(&mut self, key: &str, value: Option<&[u8]>) {
-        self.0.push(Header {
+        let list = self
+            .0
+            .get_or_insert_with(|| Box::new(HeaderList(Vec::new())));
+        list.0.push(Header {
             key: Arc::from(key),
             value: value.map(Bytes::copy_from_slice),
         });
@@ -117,49 +125,59 @@ impl Headers {
     /// The last header of that name, which is the one that counts in Kafka.
     #[must_use]
     pub fn last(&self, key: &str) -> Option<&Header> {
-        self.0.iter().rev().find(|header| &*header.key == key)
+        self.iter().rev().find(|header| &*header.key == key)
     }
 
     /// Removes every header of that name.
     pub fn remove(&mut self, key: &str) {
-        self.0.retain(|header| &*header.key != key);
+        if let Some(list) = &mut self.0 {
+            list.0.retain(|header| &*header.key != key);
+        }
+        self.0.take_if(|list| list.0.is_empty());
     }
 
     /// Removes all headers.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.0 = None;
     }
 
     /// The headers in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Header> {
-        self.0.iter()
+        let headers = self.0.as_ref().map_or(&[][..], |list| &list.0);
+        headers.iter()
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Bytes of names and values, for accounting.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.0
-            .iter()
+        self.iter()
             .map(|h| h.key.len() + h.value.as_ref().map_or(0, Bytes::len))
             .sum()
     }
 }
 
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
 impl FromIterator<Header> for Headers {
     fn from_iter<I: IntoIterator<Item = Header>>(headers: I) -> Self {
-        Headers(headers.into_iter().collect())
+        let list: Vec<Header> = headers.into_iter().collect();
+        Headers((!list.is_empty()).then(|| Box::new(HeaderList(list))))
     }
 }
 

@@ -227,6 +227,7 @@ pub enum RecordTime {
 
 impl RecordTime {
     /// The timestamp to use for a record that carries `own`.
+    #[inline]
     pub(crate) fn resolve(
         self,
         own: Timestamp,

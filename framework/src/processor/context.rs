@@ -50,8 +50,12 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
     /// # Errors
     ///
     /// Whatever failed downstream; pass it on with `?`.
+    #[inline]
     pub fn forward(&mut self, record: Record<K, V>) -> Result<(), Fault> {
-        self.at_time(record.timestamp, |this| this.children.send(record))
+        let before = self.enter(record.timestamp)?;
+        let result = self.children.send(record);
+        self.scope.record_time.set(before);
+        result
     }
 
     /// Hands a record to the child of that name only.
@@ -60,25 +64,21 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
     ///
     /// When there is no child of that name, and whatever failed downstream.
     pub fn forward_to(&mut self, child: &str, record: Record<K, V>) -> Result<(), Fault> {
-        self.at_time(record.timestamp, |this| {
-            match this.children.send_to(child, record) {
-                Some(result) => result,
-                None => Err(this.no_such_child(child).into()),
-            }
-        })
-    }
-
-    /// Writes to stores downstream are logged at the time of the record that made them.
-    fn at_time(
-        &mut self,
-        timestamp: Timestamp,
-        send: impl FnOnce(&mut Self) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        self.scope.check_batch()?;
-        let before = self.scope.record_time.replace(timestamp);
-        let result = send(self);
+        let before = self.enter(record.timestamp)?;
+        let result = match self.children.send_to(child, record) {
+            Some(result) => result,
+            None => Err(self.no_such_child(child).into()),
+        };
         self.scope.record_time.set(before);
         result
+    }
+
+    /// Writes to stores downstream are logged at the time of the record that made them: answers
+    /// what is to be set again afterwards.
+    #[inline]
+    fn enter(&self, timestamp: Timestamp) -> Result<Timestamp, Error> {
+        self.scope.check_batch()?;
+        Ok(self.scope.record_time.replace(timestamp))
     }
 
     fn no_such_child(&self, child: &str) -> Error {

@@ -28,14 +28,18 @@ impl<K: Clone, V: Clone> Children<K, V> {
     }
 
     /// Sends to all: a clone to each but the last.
+    #[inline]
     pub(crate) fn send(&self, record: Record<K, V>) -> Result<(), Fault> {
-        let Some(((_, last), others)) = self.0.split_last() else {
-            return Ok(());
-        };
-        for (_, child) in others {
-            child.borrow_mut().receive(record.clone())?;
+        match &*self.0 {
+            [(_, only)] => only.borrow_mut().receive(record),
+            [] => Ok(()),
+            [others @ .., (_, last)] => {
+                for (_, child) in others {
+                    child.borrow_mut().receive(record.clone())?;
+                }
+                last.borrow_mut().receive(record)
+            }
         }
-        last.borrow_mut().receive(record)
     }
 
     /// Sends to one; none if there is no child of that name.
@@ -83,6 +87,7 @@ impl<P: Processor> ProcessorNode<P> {
     }
 
     /// The error of this node, at the record in process.
+    #[cold]
     fn blame(&self, fault: Fault) -> Error {
         let error = fault.into_error(self.context.node());
         match self.context.position() {

@@ -125,13 +125,19 @@ impl TaskScope {
     }
 
     /// Refuses to emit what no batch would hold.
+    #[inline]
     pub(crate) fn check_batch(&self) -> Result<(), Error> {
-        if !self.initialising.get() {
-            return Ok(());
+        match self.initialising.get() {
+            false => Ok(()),
+            true => Err(Self::no_batch()),
         }
+    }
+
+    #[cold]
+    fn no_batch() -> Error {
         let message = "records can be forwarded and stores written only while a record or a \
                        punctuation is processed, not in init";
-        Err(Error::new(ErrorKind::Processing, message))
+        Error::new(ErrorKind::Processing, message)
     }
 
     /// Where the record in process was read; none in a punctuation.

@@ -11,7 +11,7 @@ use super::scope::TaskScope;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::metrics::DropReason;
 use crate::record::{RawRecord, Record};
-use crate::serde::{Serde, SharedSerde};
+use crate::serde::{Serde, SerdeError, SharedSerde};
 use crate::time::{Extractor, Timestamp};
 
 /// What became of a raw record.
@@ -77,27 +77,23 @@ pub(crate) struct SourceNode<K, V> {
 }
 
 impl<K: Clone + 'static, V: Clone + 'static> SourceNode<K, V> {
+    #[inline]
     fn read(&self, raw: &RawRecord<'_>) -> Result<Record<K, V>, Error> {
-        let cannot = |what| {
-            let message = format!("cannot deserialize the {what}");
-            Error::new(ErrorKind::Deserialization, message)
-        };
-        let key = self
-            .key
-            .deserialize(raw.key)
-            .map_err(|e| cannot("key").because(e))?;
-        let value = self
-            .value
-            .deserialize(raw.value)
-            .map_err(|e| cannot("value").because(e))?;
-        Ok(Record {
-            key,
-            value,
-            timestamp: raw.timestamp,
-            headers: raw.headers.clone(),
-        })
+        let key = self.key.deserialize(raw.key);
+        let value = self.value.deserialize(raw.value);
+        match (key, value) {
+            (Ok(key), Ok(value)) => Ok(Record {
+                key,
+                value,
+                timestamp: raw.timestamp,
+                headers: raw.headers.clone(),
+            }),
+            (Err(error), _) => Err(cannot_read("key", error)),
+            (_, Err(error)) => Err(cannot_read("value", error)),
+        }
     }
 
+    #[inline]
     fn time_of(
         &self,
         record: &Record<K, V>,
@@ -114,6 +110,7 @@ impl<K: Clone + 'static, V: Clone + 'static> SourceNode<K, V> {
     }
 
     /// Names this node and the record that is being prepared.
+    #[cold]
     fn blame(&self, error: Error) -> Error {
         let error = error.at_node(&self.name);
         match self.scope.position() {
@@ -121,6 +118,12 @@ impl<K: Clone + 'static, V: Clone + 'static> SourceNode<K, V> {
             None => error,
         }
     }
+}
+
+#[cold]
+fn cannot_read(what: &str, error: SerdeError) -> Error {
+    let message = format!("cannot deserialize the {what}");
+    Error::new(ErrorKind::Deserialization, message).because(error)
 }
 
 impl<K: Clone + 'static, V: Clone + 'static> Ingest for SourceNode<K, V> {

@@ -29,8 +29,8 @@ pub(crate) struct Lane {
     pub(crate) queue: RecordQueue,
     /// Where consumption goes on as of the last commit.
     pub(crate) committed: Offset,
-    /// The timestamp of the head, once it is prepared.
-    head_time: Option<Timestamp>,
+    /// The timestamp and offset of the head, once it is prepared.
+    prepared: Option<(Timestamp, Offset)>,
 }
 
 impl Lane {
@@ -47,7 +47,7 @@ impl Lane {
             input,
             queue,
             committed,
-            head_time: None,
+            prepared: None,
         }
     }
 
@@ -124,8 +124,7 @@ impl ActiveTask {
             Err(error) => return Ok(Progress::Unreadable(error)),
         };
         let lane = &mut self.lanes[next];
-        let offset = lane.queue.head().expect("a picked lane has a head").offset;
-        let timestamp = lane.head_time.take().expect("a picked head is prepared");
+        let (timestamp, offset) = lane.prepared.take().expect("a picked head is prepared");
         self.touched = true;
         let given_up = self.task.process(lane.input, offset, timestamp)?;
         if let Some(error) = given_up {
@@ -133,7 +132,7 @@ impl ActiveTask {
             self.task.bury(&raw, &error)?;
             lane.queue.advance();
             // The nodes are new, so no head is prepared any more.
-            self.lanes.iter_mut().for_each(|lane| lane.head_time = None);
+            self.lanes.iter_mut().for_each(|lane| lane.prepared = None);
             return Ok(Progress::Done);
         }
         lane.queue.advance();
@@ -144,12 +143,12 @@ impl ActiveTask {
     fn pick(&mut self) -> Result<Pick, Error> {
         let mut best: Option<(Timestamp, usize)> = None;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.head_time.is_none() {
+            if lane.prepared.is_none() {
                 let Some(raw) = lane.queue.head() else {
                     continue;
                 };
                 match self.task.prepare(lane.input, &raw)? {
-                    Prepared::At(timestamp) => lane.head_time = Some(timestamp),
+                    Prepared::At(timestamp) => lane.prepared = Some((timestamp, raw.offset)),
                     Prepared::Dropped => {
                         lane.queue.advance();
                         self.touched = true;
@@ -157,7 +156,7 @@ impl ActiveTask {
                     }
                 }
             }
-            let Some(timestamp) = lane.head_time else {
+            let Some((timestamp, _)) = lane.prepared else {
                 continue;
             };
             if best.is_none_or(|(lowest, _)| timestamp < lowest) {
@@ -243,12 +242,12 @@ impl ActiveTask {
         if self.reserved {
             return self.skipped();
         }
-        if !self.touched && self.lanes.iter().all(|lane| lane.head_time.is_none()) {
+        if !self.touched && self.lanes.iter().all(|lane| lane.prepared.is_none()) {
             return Ok(());
         }
         for lane in &mut self.lanes {
             lane.queue.rewind();
-            lane.head_time = None;
+            lane.prepared = None;
         }
         self.touched = false;
         self.task.rolled_back()
@@ -262,7 +261,7 @@ impl ActiveTask {
             }
             lane.committed = lane.resume_at();
             lane.queue.commit();
-            lane.head_time = None;
+            lane.prepared = None;
         }
         self.next_batch();
         self.task.rolled_back()

@@ -87,8 +87,10 @@ impl App {
     ///
     /// # Errors
     ///
-    /// None at present; a topology and settings that contradict each other would be one.
+    /// [`ErrorKind::Topology`] when the topology has global stores: they run on the test driver
+    /// only as yet.
     pub fn new(topology: Topology, config: Config) -> Result<Self, Error> {
+        refuse_global_stores(&topology)?;
         Ok(App {
             topology: Arc::new(topology),
             config: Arc::new(config),
@@ -287,6 +289,21 @@ impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "App({}, {})", self.config.application_id(), self.state())
     }
+}
+
+/// They are filled on the test driver, and not yet by workers: a join would find no row, ever.
+fn refuse_global_stores(topology: &Topology) -> Result<(), Error> {
+    let stores = topology.global_parts().flat_map(|(_, part)| &part.stores);
+    let stores: Vec<&str> = stores.map(|name| &**name).collect();
+    if stores.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "global stores are not filled outside the test driver yet: {}; use a table, and join \
+         streams with it by its key",
+        stores.join(", ")
+    );
+    Err(Error::new(ErrorKind::Topology, message))
 }
 
 fn spawn_worker<C: Cluster>(

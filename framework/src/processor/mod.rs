@@ -38,7 +38,9 @@ pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};
 pub(crate) use outbox::Outbox;
 pub(crate) use partition::partition_of_key;
 pub(crate) use punctuation::Schedules;
-pub(crate) use scope::{Collector, OutgoingRecord, StoreLog, StoreSlot, TaskScope, TopicId};
+pub(crate) use scope::{
+    Collector, GlobalStores, OutgoingRecord, StoreLog, StoreSlot, TaskScope, TopicId,
+};
 pub(crate) use sink::{SinkNode, SinkTarget, TopicExtractor};
 pub(crate) use source::{Ingest, Prepared, SourceNode};
 pub use source::{OnBadRecord, OnFailedRecord};

@@ -56,6 +56,16 @@ pub(crate) struct StoreSlot {
     pub(crate) changelog: Option<TopicId>,
 }
 
+/// The global stores of a worker, by name: any processor reads them, none of them writes.
+#[derive(Default)]
+pub(crate) struct GlobalStores(pub(crate) BTreeMap<Arc<str>, StoreSlot>);
+
+impl fmt::Debug for GlobalStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
 /// What the nodes of one task share.
 pub(crate) struct TaskScope {
     pub(crate) task: TaskId,
@@ -65,6 +75,7 @@ pub(crate) struct TaskScope {
     /// Where records go that were given up, if anywhere.
     pub(crate) dead_letters: Option<TopicId>,
     pub(crate) stores: BTreeMap<Arc<str>, StoreSlot>,
+    pub(crate) global_stores: Rc<GlobalStores>,
     pub(crate) schedules: RefCell<Schedules>,
     /// What processors share beside stores; as short-lived as they are.
     pub(crate) shared: RefCell<BTreeMap<String, Rc<dyn Any>>>,
@@ -78,6 +89,8 @@ pub(crate) struct TaskScope {
     pub(crate) initialising: Cell<bool>,
     /// The input topics, and which of them is being processed at which offset.
     pub(crate) inputs: Vec<Arc<str>>,
+    /// The partition of the record in process: the task's, but where a task reads all of them.
+    pub(crate) partition: Cell<i32>,
     pub(crate) at: Cell<Option<(usize, Offset)>>,
     /// The node whose user code panicked last.
     panicked: RefCell<Option<Arc<str>>>,
@@ -99,6 +112,7 @@ impl TaskScope {
             collector,
             dead_letters: None,
             stores: BTreeMap::new(),
+            global_stores: Rc::default(),
             schedules: RefCell::new(Schedules::default()),
             shared: RefCell::default(),
             stream_time: Cell::new(Timestamp::NONE),
@@ -106,6 +120,7 @@ impl TaskScope {
             record_time: Cell::new(Timestamp::NONE),
             initialising: Cell::new(false),
             inputs: Vec::new(),
+            partition: Cell::new(task.partition),
             at: Cell::new(None),
             panicked: RefCell::new(None),
             drops: RefCell::new(BTreeMap::new()),
@@ -146,7 +161,7 @@ impl TaskScope {
         let topic = Arc::clone(&self.inputs[input]);
         let topic_partition = TopicPartition {
             topic,
-            partition: self.task.partition,
+            partition: self.partition.get(),
         };
         Some(Position {
             topic_partition,
@@ -176,6 +191,38 @@ impl TaskScope {
 impl fmt::Debug for TaskScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TaskScope({})", self.task)
+    }
+}
+
+/// The way of a global store's readers: they change nothing.
+pub(crate) struct ReadOnlyLog {
+    pub(crate) store: Arc<str>,
+    pub(crate) scope: Rc<TaskScope>,
+}
+
+impl Changelog for ReadOnlyLog {
+    fn store(&self) -> &str {
+        &self.store
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.scope.position()
+    }
+
+    fn send_with(
+        &self,
+        _key: &[u8],
+        _value: Option<&[u8]>,
+        _timestamp: Option<Timestamp>,
+        _headers: &Headers,
+    ) -> Result<(), Error> {
+        let why = "a global store is read-only but to the processor that fills it; write to the \
+                   topic that it is filled from";
+        Err(self.error(why))
+    }
+
+    fn refused(&self) {
+        self.scope.dropped(&self.store, DropReason::Expired);
     }
 }
 

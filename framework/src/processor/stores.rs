@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::scope::{StoreLog, StoreSlot, TaskScope};
+use super::scope::{ReadOnlyLog, StoreLog, StoreSlot, TaskScope};
 use crate::error::{Error, ErrorKind};
 use crate::state::{
     BufferStore, Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes,
@@ -13,7 +13,7 @@ use crate::state::{
     WindowedStoreSpec,
 };
 
-/// The stores of one processor: what [`Context::stores`](super::Context::stores) hands out, for
+/// The stores of one processor, and the global ones: what [`Context::stores`](super::Context::stores) hands out, for
 /// code that opens stores and has no business with what the processor forwards.
 #[derive(Clone)]
 pub struct ConnectedStores {
@@ -138,11 +138,7 @@ impl ConnectedStores {
         name: &str,
         kind: StoreKind,
     ) -> Result<Opened<'_, SK, SV>, Error> {
-        let is_connected = self.names.iter().any(|connected| **connected == *name);
-        let slot = self.scope.stores.get(name).filter(|_| is_connected);
-        let Some(slot) = slot else {
-            return Err(self.error(self.not_connected(name)));
-        };
+        let (slot, log) = self.slot(name)?;
         if slot.spec.kind != kind {
             let built = slot.spec.kind;
             let message = format!("store {name} was built as {built:?}, not as {kind:?}");
@@ -157,12 +153,29 @@ impl ConnectedStores {
             );
             return Err(self.error(message));
         };
-        let log = StoreLog {
-            store: Arc::clone(&slot.spec.name),
-            scope: Rc::clone(&self.scope),
-            topic: slot.changelog,
-        };
-        Ok((slot, Rc::new(log), serdes))
+        Ok((slot, log, serdes))
+    }
+
+    /// A connected store, or a global one, with the way of its writes.
+    fn slot(&self, name: &str) -> Result<(&StoreSlot, Rc<dyn Changelog>), Error> {
+        let is_connected = self.names.iter().any(|connected| **connected == *name);
+        let connected = self.scope.stores.get(name).filter(|_| is_connected);
+        if let Some(slot) = connected {
+            let log = StoreLog {
+                store: Arc::clone(&slot.spec.name),
+                scope: Rc::clone(&self.scope),
+                topic: slot.changelog,
+            };
+            return Ok((slot, Rc::new(log)));
+        }
+        if let Some(slot) = self.scope.global_stores.0.get(name) {
+            let log = ReadOnlyLog {
+                store: Arc::clone(&slot.spec.name),
+                scope: Rc::clone(&self.scope),
+            };
+            return Ok((slot, Rc::new(log)));
+        }
+        Err(self.error(self.not_connected(name)))
     }
 
     fn not_connected(&self, name: &str) -> String {

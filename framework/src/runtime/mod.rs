@@ -16,6 +16,7 @@ mod restore;
 mod active_task;
 mod task;
 mod attempt;
+mod globals;
 mod transaction;
 mod metadata;
 mod probe;
@@ -27,6 +28,7 @@ pub use probe::BatchPoint;
 pub use shared::State;
 
 pub(crate) use active_task::{ActiveTask, Lane, Progress};
+pub(crate) use globals::Globals;
 pub(crate) use instance::{Instance, claim_instance, incarnation};
 pub(crate) use metadata::Stamp;
 pub(crate) use probe::Probe;

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::metrics::Drops;
 use crate::processor::{
-    Collector, OnBadRecord, OnFailedRecord, Outbox, Prepared, PunctuationKind, Schedules,
-    StoreSlot, TaskScope,
+    Collector, GlobalStores, OnBadRecord, OnFailedRecord, Outbox, Prepared, PunctuationKind,
+    Schedules, StoreSlot, TaskScope,
 };
 use crate::record::{Offset, RawRecord, TaskId};
 use crate::state::TaskStore;
@@ -33,6 +33,7 @@ pub(crate) struct TaskSettings {
     pub(crate) on_failed_record: OnFailedRecord,
     /// The topic of records that were given up.
     pub(crate) dead_letters: Option<Arc<str>>,
+    pub(crate) global_stores: Rc<GlobalStores>,
 }
 
 /// A running task.
@@ -89,6 +90,7 @@ impl Task {
             None => collector,
         };
         let mut scope = TaskScope::new(id, application_id, clock, Rc::clone(&collector));
+        scope.global_stores = Rc::clone(&settings.global_stores);
         if let Some(topic) = &settings.dead_letters {
             scope.dead_letters = Some(collector.topic(topic)?);
         }

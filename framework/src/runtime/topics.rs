@@ -98,7 +98,7 @@ pub(crate) fn prepare<C: Cluster>(
         topics: BTreeMap::new(),
         repartition: BTreeSet::new(),
     };
-    for (number, part) in (0u32..).zip(topology.sub_topologies()) {
+    for (number, part) in topology.task_parts() {
         for topic in &part.source_topics {
             let name = topic.resolve(application_id);
             if topic.is_internal() {
@@ -189,12 +189,8 @@ impl<C: Cluster> Setup<'_, C> {
 
     /// Tasks with state need all their inputs in one place, which equal counts guarantee.
     fn check_stateful(&self, counts: &BTreeMap<TopicName, i32>) -> Result<(), Error> {
-        for part in self
-            .topology
-            .sub_topologies()
-            .iter()
-            .filter(|part| !part.stores.is_empty())
-        {
+        let parts = self.topology.task_parts().map(|(_, part)| part);
+        for part in parts.filter(|part| !part.stores.is_empty()) {
             let mut topics = part.source_topics.iter();
             let Some(first) = topics.next() else { continue };
             if let Some(other) = topics.find(|topic| counts[*topic] != counts[first]) {
@@ -266,8 +262,8 @@ impl<C: Cluster> Setup<'_, C> {
     }
 
     fn changelogs(&self, counts: &BTreeMap<TopicName, i32>) -> impl Iterator<Item = NewTopic> {
-        let parts = self.topology.sub_topologies().iter();
-        parts.flat_map(move |part| {
+        let parts = self.topology.task_parts();
+        parts.flat_map(move |(_, part)| {
             let tasks = part
                 .source_topics
                 .iter()

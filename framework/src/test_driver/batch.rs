@@ -64,8 +64,11 @@ impl BatchDriver {
     /// When there is no such sub-topology, and whatever a processor's `init` fails with.
     pub fn new(topology: impl Into<Arc<Topology>>, sub_topology: u32) -> Result<Self, Error> {
         let topology = topology.into();
-        if sub_topology as usize >= topology.sub_topologies().len() {
-            let message = format!("the topology has no sub-topology {sub_topology}");
+        let has_tasks = topology
+            .task_parts()
+            .any(|(number, _)| number == sub_topology);
+        if !has_tasks {
+            let message = format!("the topology has no sub-topology {sub_topology} with tasks");
             return Err(Error::new(ErrorKind::Topology, message));
         }
         let settings = TaskSettings {
@@ -74,6 +77,7 @@ impl BatchDriver {
             on_bad_record: OnBadRecord::default(),
             on_failed_record: OnFailedRecord::default(),
             dead_letters: None,
+            global_stores: Rc::default(),
         };
         let counted = Rc::new(Counted::default());
         let collector: Rc<dyn Collector> = Rc::clone(&counted) as _;

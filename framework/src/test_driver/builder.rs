@@ -127,6 +127,7 @@ impl TestDriverBuilder {
             on_bad_record: self.on_bad_record,
             on_failed_record: self.on_failed_record,
             dead_letters: self.dead_letters.map(Arc::from),
+            global_stores: Rc::default(),
         };
         let setup = Setup {
             topology: self.topology,
@@ -154,11 +155,17 @@ impl TestDriverBuilder {
             let name = topic.resolve(&self.application_id);
             capture.create(&name, self.count_of(&name));
         }
+        for (_, part) in self.topology.global_parts() {
+            for topic in &part.source_topics {
+                let name = topic.resolve(&self.application_id);
+                capture.create(&name, self.count_of(&name));
+            }
+        }
         for (topic, count) in &self.partitions {
             capture.create(topic, *count);
         }
         let mut ids = Vec::new();
-        for (sub_topology, part) in (0..).zip(self.topology.sub_topologies()) {
+        for (sub_topology, part) in self.topology.task_parts() {
             let tasks = tasks_of(part, counts);
             for store in &part.stores {
                 let changelog = self

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::Drops;
 use crate::processor::{Collector, Prepared, PunctuationKind, StoreSlot, TopicId};
 use crate::record::{Offset, RawRecord, TaskId};
-use crate::runtime::{DurableStore, Task, TaskSettings};
+use crate::runtime::{DurableStore, Globals, Task, TaskSettings};
 use crate::time::{ManualClock, Timestamp};
 use crate::topology::Topology;
 
@@ -48,6 +48,15 @@ pub(super) struct Engine {
     readers: BTreeMap<(TopicId, i32), (usize, usize)>,
     /// Counts the refills of queues, to tell which of two came first.
     refills: u64,
+    globals: Globals,
+    global_readers: Vec<GlobalReader>,
+}
+
+/// What fills a global store: a reader of all partitions of its topic.
+struct GlobalReader {
+    topic: TopicId,
+    /// By partition: the offset of the next record.
+    next: Vec<usize>,
 }
 
 struct Running {
@@ -76,7 +85,10 @@ impl Engine {
             running: Vec::new(),
             readers: BTreeMap::new(),
             refills: 0,
+            globals: Globals::default(),
+            global_readers: Vec::new(),
         };
+        engine.start_globals()?;
         for id in ids {
             let task = engine.new_task(*id)?;
             let queues = engine.queues_of(&task)?;
@@ -88,6 +100,53 @@ impl Engine {
         }
         (0..engine.running.len()).try_for_each(|place| engine.init(place))?;
         Ok(engine)
+    }
+
+    /// Makes empty global stores, for tasks that are made after them.
+    fn start_globals(&mut self) -> Result<(), Error> {
+        self.globals = Globals::new(&self.setup.topology, &self.setup.settings)?;
+        self.setup.settings.global_stores = self.globals.stores();
+        let capture = &self.setup.capture;
+        let reader = |topic: &Arc<str>| {
+            let topic = capture.topic(topic)?;
+            let partitions = usize::try_from(capture.partitions(topic)?).unwrap_or(0);
+            let next = vec![0; partitions];
+            Ok(GlobalReader { topic, next })
+        };
+        self.global_readers = self
+            .globals
+            .topics()
+            .map(reader)
+            .collect::<Result<_, Error>>()?;
+        Ok(())
+    }
+
+    /// Has the global stores take over what their topics hold.
+    fn update_globals(&mut self) -> Result<(), Error> {
+        for store in 0..self.global_readers.len() {
+            for partition in 0..self.global_readers[store].next.len() {
+                while self.update_global(store, partition)? {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the next record of a partition; answers whether there was one.
+    fn update_global(&mut self, store: usize, partition: usize) -> Result<bool, Error> {
+        let reader = &mut self.global_readers[store];
+        let next = &mut reader.next[partition];
+        let record = self.setup.capture.log(reader.topic);
+        let Some(record) = record.at(partition, *next).cloned() else {
+            return Ok(false);
+        };
+        *next += 1;
+        let drops = self
+            .globals
+            .update(store, record.partition, &raw(&record))?;
+        for (at, count) in drops {
+            *self.drops.entry(at).or_default() += count;
+        }
+        Ok(true)
     }
 
     fn new_task(&self, id: TaskId) -> Result<Task, Error> {
@@ -134,11 +193,14 @@ impl Engine {
             return Err(self.not_read(topic));
         };
         self.setup.capture.append(id, partition, record)?;
+        self.update_globals()?;
         self.run()
     }
 
     fn is_read(&self, topic: TopicId) -> bool {
+        let globals = &self.global_readers;
         self.readers.keys().any(|(read, _)| *read == topic)
+            || globals.iter().any(|global| global.topic == topic)
     }
 
     fn not_read(&self, topic: &str) -> Error {
@@ -152,6 +214,7 @@ impl Engine {
             .running
             .iter()
             .flat_map(|running| running.task.inputs());
+        let inputs = inputs.chain(self.globals.topics());
         let mut inputs: Vec<&str> = inputs.map(|topic| &**topic).collect();
         inputs.sort_unstable();
         inputs.dedup();
@@ -340,7 +403,9 @@ impl Engine {
         for (at, count) in running.task.committed()? {
             *self.drops.entry(at).or_default() += count;
         }
-        for written in self.setup.capture.commit() {
+        let committed = self.setup.capture.commit();
+        self.update_globals()?;
+        for written in committed {
             if let Some((place, input)) = self.readers.get(&written).copied() {
                 self.prepare(place, input)?;
             }
@@ -352,6 +417,11 @@ impl Engine {
     /// changelogs, times and offsets from the last commit, all else is lost.
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         self.setup.capture.abort();
+        // What is read again was counted when it was read first.
+        let drops = self.drops.clone();
+        self.start_globals()?;
+        self.update_globals()?;
+        self.drops = drops;
         let restored = self.running.iter().map(|running| self.restored(running));
         let restored: Vec<Task> = restored.collect::<Result<_, Error>>()?;
         for (running, task) in self.running.iter_mut().zip(restored) {
@@ -405,6 +475,8 @@ impl Engine {
     /// Closes every processor; nothing can be piped any more.
     pub(super) fn close(&mut self) {
         self.readers.clear();
+        self.global_readers.clear();
+        std::mem::take(&mut self.globals).close();
         self.running
             .drain(..)
             .for_each(|running| running.task.close());
@@ -423,7 +495,7 @@ impl Engine {
 
     /// The names of all stores, sorted.
     pub(super) fn stores(&self) -> Vec<&str> {
-        let tasks = self.running.iter().map(|running| &running.task);
+        let tasks = self.tasks();
         let stores = tasks.flat_map(|task| task.scope().stores.keys());
         let stores: BTreeSet<&str> = stores.map(|name| &**name).collect();
         stores.into_iter().collect()
@@ -431,8 +503,14 @@ impl Engine {
 
     /// The tasks that hold a store, in the order of their ids.
     pub(super) fn holders(&self, store: &str) -> impl Iterator<Item = (&Task, &StoreSlot)> {
-        let tasks = self.running.iter().map(|running| &running.task);
+        let tasks = self.tasks();
         tasks.filter_map(move |task| Some((task, task.store(store)?)))
+    }
+
+    /// Whatever has stores.
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        let tasks = self.running.iter().map(|running| &running.task);
+        tasks.chain(self.globals.tasks())
     }
 }
 

@@ -92,6 +92,8 @@ mod store_tests;
 #[cfg(test)]
 mod window_store_tests;
 #[cfg(test)]
+mod global_tests;
+#[cfg(test)]
 mod time_tests;
 #[cfg(test)]
 mod failure_tests;

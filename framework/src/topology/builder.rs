@@ -106,14 +106,14 @@ impl<K, V> fmt::Debug for NodeRef<K, V> {
 /// ```
 #[derive(Default)]
 pub struct TopologyBuilder {
-    nodes: Vec<NodeSpec>,
+    pub(super) nodes: Vec<NodeSpec>,
     by_name: BTreeMap<Arc<str>, usize>,
     stores: BTreeMap<Arc<str>, StoreSpec>,
     source_stores: BTreeMap<Arc<str>, SourceStore>,
     internal_topics: BTreeMap<Arc<str>, InternalTopic>,
     copartitions: Vec<BTreeSet<TopicName>>,
     /// What is wrong so far: told all at once by `build`.
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 impl TopologyBuilder {
@@ -134,18 +134,7 @@ impl TopologyBuilder {
         if topics.is_empty() {
             self.problems.push(format!("source {name} reads no topic"));
         }
-        for topic in &topics {
-            let other = self
-                .nodes
-                .iter()
-                .find(|node| node.source_topics().contains(topic));
-            if let Some(other) = other {
-                let other = &other.name;
-                self.problems.push(format!(
-                    "sources {other} and {name} both read topic {topic}"
-                ));
-            }
-        }
+        self.check_unread(name, &topics);
         let kind = NodeKind::Source {
             topics,
             reset: consumed.reset,
@@ -305,6 +294,7 @@ impl TopologyBuilder {
     /// source at all.
     pub fn build(mut self) -> Result<Topology, Error> {
         self.check_stores();
+        self.check_global();
         if !self
             .nodes
             .iter()
@@ -325,6 +315,18 @@ impl TopologyBuilder {
             internal_topics: self.internal_topics,
             sub_topologies,
         })
+    }
+
+    /// A topic has one source.
+    pub(super) fn check_unread(&mut self, name: &str, topics: &[TopicName]) {
+        for topic in topics {
+            let is_read = |node: &&NodeSpec| node.source_topics().contains(topic);
+            if let Some(other) = self.nodes.iter().find(is_read).map(|node| &node.name) {
+                self.problems.push(format!(
+                    "sources {other} and {name} both read topic {topic}"
+                ));
+            }
+        }
     }
 
     fn check_stores(&mut self) {
@@ -374,7 +376,7 @@ impl TopologyBuilder {
         indices
     }
 
-    fn add<K, V>(
+    pub(super) fn add<K, V>(
         &mut self,
         name: &str,
         kind: NodeKind,

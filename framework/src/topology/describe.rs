@@ -21,14 +21,22 @@ fn write_part(
     number: usize,
     part: &SubTopology,
 ) -> std::fmt::Result {
-    writeln!(text, "  Sub-topology: {number}")?;
+    match part.is_global {
+        false => writeln!(text, "  Sub-topology: {number}")?,
+        true => writeln!(
+            text,
+            "  Sub-topology: {number} for global store (will not generate tasks)"
+        )?,
+    }
     let sizes = sizes(topology, part);
     let mut order = part.nodes.clone();
     order.sort_by_key(|index| (Reverse(sizes[*index]), &topology.nodes[*index].name));
     for index in order {
         write_node(text, topology, &topology.nodes[index])?;
     }
-    text.push('\n');
+    if !part.is_global {
+        text.push('\n');
+    }
     Ok(())
 }
 
@@ -48,12 +56,9 @@ fn sizes(topology: &Topology, part: &SubTopology) -> Vec<u64> {
 fn write_node(text: &mut String, topology: &Topology, node: &NodeSpec) -> std::fmt::Result {
     let name = &node.name;
     match &node.kind {
-        NodeKind::Source { topics, .. } => {
-            writeln!(
-                text,
-                "    Source: {name} (topics: [{}])",
-                sorted(topics.iter())
-            )?;
+        NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => {
+            let topics = sorted(node.source_topics().iter());
+            writeln!(text, "    Source: {name} (topics: [{topics}])")?;
         }
         NodeKind::Processor { stores } => {
             writeln!(
@@ -76,7 +81,7 @@ fn write_node(text: &mut String, topology: &Topology, node: &NodeSpec) -> std::f
     if !matches!(node.kind, NodeKind::Sink { .. }) {
         writeln!(text, "      --> {}", names(&node.children))?;
     }
-    if !matches!(node.kind, NodeKind::Source { .. }) {
+    if node.source_topics().is_empty() {
         writeln!(text, "      <-- {}", names(&node.parents))?;
     }
     Ok(())

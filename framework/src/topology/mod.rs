@@ -17,6 +17,7 @@
 mod options;
 mod node;
 mod builder;
+mod global;
 mod sub_topology;
 mod partition_counts;
 mod describe;
@@ -85,6 +86,20 @@ impl Topology {
     /// The parts that share neither an edge nor a store, numbered as in the description.
     pub(crate) fn sub_topologies(&self) -> &[SubTopology] {
         &self.sub_topologies
+    }
+
+    /// The parts that have tasks, by number.
+    pub(crate) fn task_parts(&self) -> impl Iterator<Item = (u32, &SubTopology)> {
+        (0..)
+            .zip(&self.sub_topologies)
+            .filter(|(_, part)| !part.is_global)
+    }
+
+    /// The parts that fill global stores, by number: each has one topic and one store.
+    pub(crate) fn global_parts(&self) -> impl Iterator<Item = (u32, &SubTopology)> {
+        (0..)
+            .zip(&self.sub_topologies)
+            .filter(|(_, part)| part.is_global)
     }
 
     pub(crate) fn store(&self, name: &str) -> &StoreSpec {

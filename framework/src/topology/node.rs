@@ -30,6 +30,10 @@ pub(super) enum NodeKind {
         topics: Vec<TopicName>,
         reset: Option<OffsetReset>,
     },
+    /// The topic of a global store.
+    GlobalSource {
+        topics: [TopicName; 1],
+    },
     Processor {
         stores: Vec<Arc<str>>,
     },
@@ -43,8 +47,13 @@ impl NodeSpec {
     pub(super) fn source_topics(&self) -> &[TopicName] {
         match &self.kind {
             NodeKind::Source { topics, .. } => topics,
+            NodeKind::GlobalSource { topics } => topics,
             _ => &[],
         }
+    }
+
+    pub(super) fn is_global_source(&self) -> bool {
+        matches!(self.kind, NodeKind::GlobalSource { .. })
     }
 
     pub(super) fn offset_reset(&self) -> Option<OffsetReset> {

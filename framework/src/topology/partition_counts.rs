@@ -53,9 +53,7 @@ impl Topology {
     }
 
     fn source_topics(&self) -> impl Iterator<Item = &TopicName> {
-        self.sub_topologies
-            .iter()
-            .flat_map(|part| &part.source_topics)
+        self.task_parts().flat_map(|(_, part)| &part.source_topics)
     }
 
     fn copartitions(&self) -> impl Iterator<Item = &BTreeSet<TopicName>> {

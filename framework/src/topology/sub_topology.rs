@@ -23,6 +23,8 @@ pub(crate) struct SubTopology {
     pub(crate) stores: Vec<Arc<str>>,
     /// Sets of its source topics that must have the same number of partitions.
     pub(crate) copartitions: Vec<BTreeSet<TopicName>>,
+    /// Whether it fills a global store: then it has no tasks, every worker runs it for itself.
+    pub(crate) is_global: bool,
 }
 
 /// Splits the graph into its connected parts.
@@ -70,6 +72,7 @@ fn describe(
         source_topics: sources.into_iter().collect(),
         sink_topics: sinks.into_iter().collect(),
         stores: stores.into_iter().collect(),
+        is_global: specs().any(NodeSpec::is_global_source),
         nodes: members,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use onceflow_framework::processor::Processor;
 use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::topology::Consumed;
 use onceflow_framework::{Error, Topology};
@@ -16,7 +17,7 @@ use crate::names::SOURCE;
 use crate::optimize::BuildOptions;
 use crate::stream::KStream;
 use crate::table::KTable;
-use crate::tables::add_source_table;
+use crate::tables::{GlobalKTable, add_global_store, add_global_table, add_source_table};
 
 /// Builds a [`Topology`] from streams, tables and operators.
 ///
@@ -124,6 +125,75 @@ impl StreamsBuilder {
         materialized: Materialized<K, V>,
     ) -> KTable<K, V> {
         add_source_table(&self.graph, topic, consumed, materialized)
+    }
+
+    /// A table of a topic, all of it in every worker: streams are joined with it by any key.
+    ///
+    /// It has no changelog, and ignores timestamp extractors, as in Kafka Streams. Records with a
+    /// null key are dropped and counted; what a handler gives up is not sent to a topic of dead
+    /// letters. See [`KStream::join_global`].
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let goods: GlobalKTable<String, i64> = builder.global_table("goods", Consumed::new());
+    /// assert_eq!(goods.queryable_store_name(), None);
+    /// let orders: KStream<String, String> = builder.stream("orders", Consumed::new());
+    /// let cost = |_buyer: &String, _article: String, cents| cents;
+    /// orders
+    ///     .join_global(&goods, |_, article| article.clone(), cost, Joined::new())
+    ///     .to("costs", Produced::new());
+    /// let described = builder.build()?.describe();
+    /// assert!(described.contains("Sub-topology: 0 for global store (will not generate tasks)"));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    pub fn global_table<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+    ) -> GlobalKTable<K, V> {
+        let serdes = (consumed.key_serde().clone(), consumed.value_serde().clone());
+        let materialized = Materialized::with(serdes.0, serdes.1);
+        add_global_table(&self.graph, topic, consumed, &materialized)
+    }
+
+    /// As [`global_table`](Self::global_table), kept with the name and the serdes of the
+    /// [`Materialized`]: nothing else of it applies.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let goods: GlobalKTable<String, i64> =
+    ///     builder.global_table_with("goods", Consumed::new(), Materialized::as_store("prices"));
+    /// assert_eq!(goods.queryable_store_name(), Some("prices"));
+    /// ```
+    pub fn global_table_with<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+        materialized: Materialized<K, V>,
+    ) -> GlobalKTable<K, V> {
+        add_global_table(&self.graph, topic, consumed, &materialized)
+    }
+
+    /// Adds a store that a processor fills from a topic, all of it in every worker. Any processor
+    /// reads it by its name, without being connected to it.
+    ///
+    /// See [`TopologyBuilder::add_global_store`](crate::TopologyBuilder::add_global_store).
+    pub fn add_global_store<SK: 'static, SV: 'static, P: Processor>(
+        &self,
+        store: StoreBuilder<SK, SV>,
+        topic: &str,
+        consumed: Consumed<P::KeyIn, P::ValueIn>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) where
+        P::KeyIn: Data,
+        P::ValueIn: Data,
+    {
+        self.graph.check(store.name());
+        let _node = add_global_store(&self.graph, store, (topic, consumed), supplier);
     }
 
     /// Adds a store for processors, which are connected to it by name.

@@ -84,7 +84,7 @@ pub use stateless::BranchedKStream;
 pub use stream::KStream;
 pub use suppress::{Overflow, Suppressed};
 pub use table::KTable;
-pub use tables::KGroupedTable;
+pub use tables::{GlobalKTable, KGroupedTable};
 pub use windows::{
     EmitStrategy, SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows,
     SlidingWindows, TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows,

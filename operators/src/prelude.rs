@@ -10,9 +10,9 @@
 //! ```
 
 pub use crate::{
-    BuildOptions, CogroupedKStream, Data, EmitStrategy, ForeignKeyJoin, Grouped, JoinWindows,
-    Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Named, OrNull,
-    Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows,
+    BuildOptions, CogroupedKStream, Data, EmitStrategy, ForeignKeyJoin, GlobalKTable, Grouped,
+    JoinWindows, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Named,
+    OrNull, Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows,
     SlidingWindows, StreamJoined, StreamsBuilder, Suppressed, TableJoined,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };

@@ -3,13 +3,14 @@
 //! | of | with | triggered by | result's time |
 //! |---|---|---|---|
 //! | stream | table | the stream | the stream record's |
+//! | stream | global table, by any key | the stream | the stream record's |
 //! | stream | stream | both | the later record's |
 //! | table | table | both | the later row's |
 //! | table | table, by a foreign key | both | left: the later row's; right: its own |
 //!
 //! # Invariants
 //!
-//! - Both sides are in the same task: their topics have the same number of partitions, or the
+//! - Both sides are in the same task, but for a global table, which is in all: their topics have the same number of partitions, or the
 //!   application does not start, and a side whose key was changed is repartitioned first.
 //! - Joiners take values: a side is cloned only where a record meets several of the other side.
 
@@ -19,6 +20,7 @@ mod windows;
 mod partitioned;
 mod lookup;
 mod stream_table;
+mod stream_global;
 mod stream_stream;
 mod stream_meeting;
 mod stream_sides;

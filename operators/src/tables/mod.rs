@@ -3,6 +3,7 @@
 //! A table that is made row by row from another keeps no store unless it is given a name for one.
 
 mod source;
+mod global;
 mod derived;
 mod filter;
 mod map_values;
@@ -16,5 +17,7 @@ mod grouped_count;
 mod grouped_reduce;
 mod grouped_aggregate;
 
+pub use global::GlobalKTable;
+pub(crate) use global::{add_global_store, add_global_table};
 pub use grouped::KGroupedTable;
 pub(crate) use source::add_source_table;

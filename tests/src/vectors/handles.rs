@@ -14,7 +14,7 @@ use super::joins::{JoinedStream, JoinedTable};
 use super::processor::Processed;
 use super::stateless::Stateless;
 use super::tables::{IntoTable, Tabular};
-use super::val::{Kind, View};
+use super::val::{Kind, Val, View};
 use super::windows::Windowable;
 
 /// What can be done with a stream.
@@ -56,6 +56,13 @@ pub(super) struct Stream {
 pub(super) struct Table {
     pub(super) any: Rc<dyn AnyTable>,
     pub(super) kinds: Kinds,
+}
+
+/// A global table, with the kind of its keys.
+#[derive(Clone)]
+pub(super) struct Global {
+    pub(super) table: GlobalKTable<Val, Val>,
+    pub(super) key: Kind,
 }
 
 /// A grouped stream or table.

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::build::{Applied, Build, named};
 use super::fields::Fields;
 use super::functions;
-use super::handles::{Kinds, Stream, Table};
+use super::handles::{Global, Kinds, Stream, Table};
 use super::tables::{materialized, materialized_or_unnamed};
 use super::unplayable::{Unplayable, unplayable};
-use super::val::{Kind, Val, View};
+use super::val::{Kind, Val, ValSerde, View};
 
 pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
     if op.text("op") != "join" {
@@ -28,8 +28,13 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
             build.keep(op, joined);
         }
         (Some(left), None) => {
+            if let Some(global) = build.find::<Global>(other) {
+                let joined = left.any.look_up_globally(op, left.kinds, &global)?;
+                build.keep(op, joined);
+                return Ok(true);
+            }
             let Some(right) = build.find::<Stream>(other) else {
-                return unplayable("joins of a stream with a global table");
+                return unplayable("joins of a stream with neither a stream nor a table");
             };
             let joined = left.any.met(op, (left.kinds, right.kinds), &*right.any)?;
             build.keep(op, joined);
@@ -59,6 +64,13 @@ pub(super) trait JoinedStream {
         table: &dyn Any,
     ) -> Result<Stream, Unplayable>;
 
+    fn look_up_globally(
+        &self,
+        op: &Fields<'_>,
+        kinds: Kinds,
+        table: &Global,
+    ) -> Result<Stream, Unplayable>;
+
     /// Joins with a stream; the kinds are those of both.
     fn met(
         &self,
@@ -81,6 +93,36 @@ impl<K: View, V: View> JoinedStream for KStream<K, V> {
             look_up(op, kinds, self, table)?
         } else {
             return unplayable("a join of a stream and a table of other keys");
+        };
+        Ok(Stream::new(joined, kinds.of_value(Kind::Text)))
+    }
+
+    fn look_up_globally(
+        &self,
+        op: &Fields<'_>,
+        kinds: Kinds,
+        Global { table, key }: &Global,
+    ) -> Result<Stream, Unplayable> {
+        let select = functions::map(op.text("kfn"))?;
+        let select = move |k: &K, v: &V| select(&k.view(), &v.view());
+        let join = functions::join(op.text_or("fn"))?;
+        let joined = Joined::with(ValSerde(*key), <V::Row as View>::serde_of(kinds.value));
+        let joined = match op.text_or("name") {
+            Some(name) => joined.with_name(name),
+            None => joined,
+        };
+        let joined = match op.text("kind") {
+            "inner" => {
+                let join = move |k: &K, l: V::Row, r: Val| join(&k.view(), &l.view(), &r);
+                self.join_global(table, select, join, joined)
+            }
+            "left" => {
+                let join = move |k: &K, l: V::Row, r: Option<Val>| {
+                    join(&k.view(), &l.view(), &of_option(r))
+                };
+                self.left_join_global(table, select, join, joined)
+            }
+            other => return unplayable(format!("{other} joins with a global table")),
         };
         Ok(Stream::new(joined, kinds.of_value(Kind::Text)))
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::build::{Applied, Build};
 use super::fields::Fields;
-use super::handles::{Kinds, Stream, Table};
+use super::handles::{Global, Kinds, Stream, Table};
 use super::tables::materialized;
 use super::unplayable::{Unplayable, unplayable};
 use super::val::{Kind, Val, ValSerde};
@@ -18,7 +18,9 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
     match op.text("op") {
         "stream" => build.stream_of_topics(op)?,
         "table" => build.table_of_topic(op)?,
+        "global_table" => build.global_table_of_topic(op)?,
         "add_store" => build.add_store(op)?,
+        "add_global_store" => build.add_global_store(op),
         _ => return Ok(false),
     }
     Ok(true)
@@ -78,8 +80,61 @@ impl Build {
         Ok(())
     }
 
+    fn global_table_of_topic(&mut self, op: &Fields<'_>) -> Result<(), Unplayable> {
+        let (consumed, kinds) = self.consumed(op)?;
+        let topic = op.text("topic");
+        let table = match materialized(op, kinds)? {
+            Some(materialized) => {
+                let builder = &self.builder;
+                builder.global_table_with(topic, consumed, materialized)
+            }
+            None => self.builder.global_table(topic, consumed),
+        };
+        let key = kinds.key;
+        self.keep(op, Global { table, key });
+        Ok(())
+    }
+
+    fn add_global_store(&self, op: &Fields<'_>) {
+        let (text, name) = (|| ValSerde(Kind::Text), op.text("store"));
+        let store = StoreBuilder::key_value(name, text(), text());
+        let consumed = Consumed::with(text(), text());
+        let name = name.to_owned();
+        let supplier = move || Mirror(name.clone(), None);
+        let topic = op.text("topic");
+        self.builder
+            .add_global_store(store, topic, consumed, supplier);
+    }
+
     fn add_store(&self, op: &Fields<'_>) -> Result<(), Unplayable> {
         self.builder.add_state_store(store_of(op)?);
+        Ok(())
+    }
+}
+
+/// Puts each record into a store; ignores null keys, and deletes for null values.
+struct Mirror(String, Option<KeyValueStore<Val, Val>>);
+
+impl Processor for Mirror {
+    type KeyIn = Val;
+    type ValueIn = Val;
+    type KeyOut = ();
+    type ValueOut = ();
+
+    fn init(&mut self, ctx: &mut Context<(), ()>) -> Result<(), Fault> {
+        self.1 = Some(ctx.key_value_store(&self.0)?);
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        record: Record<Val, Val>,
+        _ctx: &mut Context<(), ()>,
+    ) -> Result<(), Fault> {
+        let store = self.1.as_ref().expect("init ran");
+        if record.key != Val::Null {
+            store.put(&record.key, &record.value)?;
+        }
         Ok(())
     }
 }

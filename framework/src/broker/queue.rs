@@ -92,6 +92,19 @@ impl RecordQueue {
         Some((Fixed::decode(fixed), bytes))
     }
 
+    /// The keys of the next records, as far as they have one.
+    pub(crate) fn keys_ahead(&self, records_max: usize) -> impl Iterator<Item = &[u8]> + Clone {
+        let mut rest = &self.arena[self.head..];
+        let records = std::iter::from_fn(move || {
+            let (fixed, bytes) = rest.split_first_chunk()?;
+            let fixed = Fixed::decode(fixed);
+            let (key, bytes) = fixed.key.split(bytes);
+            rest = &bytes[fixed.value.bytes()..];
+            Some(key)
+        });
+        records.take(records_max).flatten()
+    }
+
     /// The head is done: keeps it for a replay and goes on.
     ///
     /// # Panics
@@ -320,6 +333,8 @@ mod tests {
                 });
                 prop_assert_eq!(head.as_ref(), ahead.front());
                 prop_assert_eq!(queue.ahead(), ahead.len());
+                let keys = ahead.iter().take(3).filter_map(|(_, key, ..)| key.as_deref());
+                prop_assert!(queue.keys_ahead(3).eq(keys));
                 let resume_at = done.back().map(|(offset, ..)| Offset::new(offset + 1));
                 prop_assert_eq!(queue.resume_at(), resume_at);
                 let held = |(_, k, v, _): &Plain| {

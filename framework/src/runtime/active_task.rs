@@ -115,6 +115,13 @@ impl ActiveTask {
         self.task.id()
     }
 
+    /// Gets the stores ready for the next records.
+    pub(crate) fn look_ahead(&self, records_max: usize) {
+        for lane in &self.lanes {
+            self.task.look_ahead(&lane.queue.keys_ahead(records_max));
+        }
+    }
+
     /// Processes the next record.
     pub(crate) fn process_next(&mut self) -> Result<Progress, Error> {
         let next = match self.pick() {

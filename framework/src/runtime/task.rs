@@ -252,6 +252,13 @@ impl Task {
         processors.try_for_each(|processor| processor.borrow_mut().flush())
     }
 
+    /// Says which keys the next records have.
+    pub(crate) fn look_ahead<'k>(&self, keys: &(impl Iterator<Item = &'k [u8]> + Clone)) {
+        for slot in self.scope.stores.values() {
+            slot.store.borrow_mut().look_ahead(keys.clone());
+        }
+    }
+
     /// When the next wall-clock punctuation is due.
     pub(crate) fn wall_clock_due(&self) -> Option<Timestamp> {
         self.scope

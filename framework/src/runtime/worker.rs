@@ -243,6 +243,7 @@ impl<C: Cluster> Worker<C> {
     fn process_turn(&mut self, index: usize) -> Result<Turn, Error> {
         let (probe, records_max) = (&self.settings.probe, self.turn_records);
         guard(&mut self.tasks[index], |active| {
+            active.look_ahead(records_max);
             let mut turn = Turn::default();
             while turn.records < records_max {
                 match active.process_next()? {

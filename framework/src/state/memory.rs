@@ -33,6 +33,9 @@ use super::store::{ByteStore, Entry, KeyRange};
 use super::versions::{Staged, Versions};
 use crate::error::Error;
 
+/// From so many on a store is a quarter of a megabyte.
+const LARGE_SLOTS_MIN: usize = 4096;
+
 /// A map in memory. As a [`ByteStore`] it shows what is committed.
 #[derive(Default)]
 pub struct MemoryStore {
@@ -184,6 +187,21 @@ impl MemoryStore {
             let taken = slots.filter(|(_, slot)| !slot.versions.is_empty());
             taken.map(|(id, slot)| (slot.key.clone(), id)).collect()
         })
+    }
+
+    /// Whether it is too large for a processor's cache, mostly.
+    pub(super) fn is_large(&self) -> bool {
+        self.slots.len() >= LARGE_SLOTS_MIN
+    }
+
+    /// Looks up keys that will be asked for soon, so that they are in the cache by then. Here one
+    /// does not wait for the memory of the other. Answers how many keys there are.
+    pub(super) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> usize {
+        let is_there = |key: &&[u8]| {
+            let is_key = |id: SlotId| self.slots[id as usize].key.is(key);
+            self.index.find(self.hash(key), is_key).is_some()
+        };
+        keys.filter(is_there).count()
     }
 
     fn find(&self, key: &[u8]) -> Option<SlotId> {

@@ -54,7 +54,12 @@ pub(crate) struct TaskStore {
     undo: Option<Undo>,
     /// Reused for every record of a restore.
     restored: Vec<u8>,
+    /// How often not to look ahead: the keys were others.
+    ahead_pauses: u32,
 }
+
+/// How many turns pass before it is tried again whether the keys of the input are those of a store.
+const AHEAD_PAUSES: u32 = 100;
 
 /// Where the entries lie.
 #[derive(Debug)]
@@ -135,6 +140,24 @@ impl TaskStore {
             committed_progress: Progress::NONE,
             undo: None,
             restored: Vec::new(),
+            ahead_pauses: 0,
+        }
+    }
+
+    /// Gets ready for keys that records will probably bring soon: those of a table or of counts
+    /// are the keys of the input, more often than not. Nothing depends on it but time.
+    pub(crate) fn look_ahead<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) {
+        let Engine::Memory(store) = &self.engine else {
+            return;
+        };
+        if self.ahead_pauses > 0 || !store.is_large() {
+            self.ahead_pauses = self.ahead_pauses.saturating_sub(1);
+            return;
+        }
+        let mut asked = 0;
+        let found = store.look_ahead(keys.inspect(|_| asked += 1));
+        if found < asked / 2 {
+            self.ahead_pauses = AHEAD_PAUSES;
         }
     }
 
@@ -373,6 +396,26 @@ mod tests {
             let stored = value(&store, b"k").unwrap();
             assert_eq!(&stored[..], b"\0\0\0\0\0\0\x01\x02v");
         }
+    }
+
+    #[test]
+    fn looking_ahead_stops_where_the_keys_are_others() {
+        let mut store = TaskStore::in_memory(ChangelogFormat::Plain);
+        let key = |number: u32| number.to_be_bytes();
+        (0..5000).for_each(|number| store.put(&key(number), Some(b"v")));
+        let look = |store: &mut TaskStore, first: u32| {
+            let keys: Vec<_> = (first..first + 10).map(key).collect();
+            let mut asked = 0;
+            store.look_ahead(keys.iter().map(|key| &key[..]).inspect(|_| asked += 1));
+            asked
+        };
+        assert_eq!(look(&mut store, 100), 10);
+        assert_eq!(look(&mut store, 4994), 10, "most are there");
+        assert_eq!(look(&mut store, 4998), 10, "few are");
+        for _ in 0..AHEAD_PAUSES {
+            assert_eq!(look(&mut store, 100), 0);
+        }
+        assert_eq!(look(&mut store, 100), 10, "tried again");
     }
 
     #[test]

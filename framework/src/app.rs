@@ -149,7 +149,10 @@ impl App {
         let (topology, config) = (Arc::clone(&self.topology), Arc::clone(&self.config));
         let clock = Arc::clone(&self.clock);
         let prepared = tokio::task::spawn_blocking(move || {
-            let cluster = KafkaCluster::new(config.client_properties())?;
+            let mut properties = config.client_properties();
+            // Each end wakes the worker: only where a task may have to wait for one.
+            properties.tells_ends = topology.has_joint_inputs() && config.max_task_idle().is_some();
+            let cluster = KafkaCluster::new(properties)?;
             let inputs = prepare(&cluster, &topology, &config, &*clock)?;
             Ok((Arc::new(cluster), Arc::new(inputs)))
         });

@@ -166,8 +166,8 @@ pub(crate) trait GroupConsumer {
     /// Stops reading all partitions.
     fn unassign(&mut self) -> Result<(), BrokerError>;
 
-    /// Moves up to `records_max` fetched records of a partition into `queue`, without waiting.
-    /// Answers how many. Only the first record that arrives in an empty partition rings: whoever
+    /// Moves up to `records_max` fetched records of a partition into `queue`, without waiting, and
+    /// tells it of an end that was reached (if the cluster was made to tell). Answers how many. Only the first record that arrives in an empty partition rings: whoever
     /// sleeps has fetched until fewer came than asked for, or wants no more for now.
     fn fetch(
         &mut self,
@@ -175,6 +175,10 @@ pub(crate) trait GroupConsumer {
         records_max: usize,
         queue: &mut RecordQueue,
     ) -> Result<usize, BrokerError>;
+
+    /// The high watermark of a partition, as the broker said when it last answered with records or
+    /// without: nothing is asked. What it says from before a record was fetched is out of date.
+    fn watermark(&self, partition: usize) -> Option<Offset>;
 
     /// The membership as it is now, to be fetched for each commit; none if there is no
     /// membership that the broker would check (before joining, or after the assignment was lost).

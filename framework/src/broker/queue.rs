@@ -35,6 +35,8 @@ pub(crate) struct RecordQueue {
     /// Of the last record that was pushed, and of the last that is done.
     last_pushed: Option<Offset>,
     last_done: Option<Offset>,
+    /// The last record that was pushed when the partition was last told to be at its end.
+    ended_after: Option<Option<Offset>>,
     headers: SideTable,
 }
 
@@ -134,6 +136,16 @@ impl RecordQueue {
     /// Where consumption goes on after everything that was fetched, if anything was.
     pub(crate) fn end(&self) -> Option<Offset> {
         self.last_pushed.map(Offset::next)
+    }
+
+    /// The partition has, for now, no more than what was pushed.
+    pub(crate) fn reach_end(&mut self) {
+        self.ended_after = Some(self.last_pushed);
+    }
+
+    /// Whether nothing was pushed since the partition was at its end.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.ended_after == Some(self.last_pushed)
     }
 
     /// Bytes held for replay.
@@ -271,6 +283,21 @@ mod tests {
     use super::*;
 
     type Plain = (i64, Option<Vec<u8>>, Option<Vec<u8>>, bool);
+
+    #[test]
+    fn the_end_is_reached_until_another_record_comes() {
+        let mut queue = RecordQueue::default();
+        assert!(!queue.is_at_end(), "nothing was told");
+        queue.reach_end();
+        assert!(queue.is_at_end(), "nothing was ever there");
+        let at = (Offset::new(3), Timestamp::from_millis(0));
+        queue.push(at.0, at.1, (None, None), Headers::new());
+        assert!(!queue.is_at_end());
+        queue.reach_end();
+        queue.advance();
+        queue.commit();
+        assert!(queue.is_at_end(), "what is done changes nothing");
+    }
 
     #[derive(Debug, Clone)]
     enum Step {

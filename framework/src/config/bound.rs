@@ -64,7 +64,7 @@ const BOUND: &[Bound] = &[
     (
         "enable.partition.eof",
         never,
-        "a restore sets it where it needs the end of a changelog",
+        "a restore sets it, and a task that waits for its inputs",
     ),
     (
         "allow.auto.create.topics",

@@ -43,6 +43,7 @@ impl ConfigBuilder {
             commit_linger: Duration::from_millis(2),
             batch_bytes_max: 32 << 20,
             transaction_timeout: Duration::from_secs(10),
+            max_task_idle: Some(Duration::ZERO),
             task_timeout: Duration::from_secs(300),
             startup_timeout: Duration::from_secs(10),
             auto_offset_reset: OffsetReset::Earliest,
@@ -103,6 +104,22 @@ impl ConfigBuilder {
     /// is aborted and processed again. Must exceed the commit interval.
     pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
         self.config.transaction_timeout = timeout;
+        self
+    }
+
+    /// How long a task that reads several partitions waits for one that is empty while another has
+    /// records (default: zero), as in Kafka Streams since KIP-695.
+    ///
+    /// Zero: for what is known to be on the broker, however long that takes to arrive, so that
+    /// records are processed in the order of their timestamps as far as they have been written.
+    /// Longer: also that long for records that nobody has written yet. `None`, Kafka's -1: the
+    /// task takes the lowest timestamp of the records at hand.
+    ///
+    /// What is in an open transaction is not waited for: nobody can know when it ends. With
+    /// [`Guarantee::AtMostOnce`] a task waits before a batch and not within one, whose records are
+    /// committed already.
+    pub fn max_task_idle(mut self, idle: Option<Duration>) -> Self {
+        self.config.max_task_idle = idle;
         self
     }
 
@@ -314,6 +331,11 @@ impl ConfigBuilder {
         let spans = [
             ("commit.interval.ms", config.commit_interval, millis(1)),
             ("commit.linger.ms", config.commit_linger, Duration::ZERO),
+            (
+                "max.task.idle.ms",
+                config.max_task_idle.unwrap_or_default(),
+                Duration::ZERO,
+            ),
             ("task.timeout.ms", config.task_timeout, Duration::ZERO),
             ("startup.timeout.ms", config.startup_timeout, millis(1)),
             (

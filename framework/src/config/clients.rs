@@ -96,6 +96,8 @@ pub(crate) struct ClientProperties {
     pub(crate) admin: Properties,
     /// Whether the name of a worker is its static member id.
     pub(crate) static_membership: bool,
+    /// Whether a member is told when it has reached the end of a partition.
+    pub(crate) tells_ends: bool,
     /// Decides what a producer waits for.
     pub(crate) guarantee: Guarantee,
 }
@@ -129,6 +131,7 @@ impl Config {
             restore_consumer: self.restore_consumer_properties(),
             admin: self.admin_properties(),
             static_membership: self.static_membership,
+            tells_ends: false,
             guarantee: self.guarantee,
         }
     }

@@ -84,10 +84,6 @@ const EXACT: &[Remedy] = &[
         BUFFER,
     ),
     (
-        &["max.task.idle.ms"],
-        "remove it; a task takes the lowest timestamp of what has been fetched",
-    ),
-    (
         &["poll.ms"],
         "remove it; a worker wakes when records arrive, and at commit.interval.ms",
     ),

@@ -25,6 +25,7 @@
 //! | `commit.linger.ms` * | [`commit_linger`](ConfigBuilder::commit_linger) | 2 |
 //! | `batch.bytes.max` * | [`batch_bytes_max`](ConfigBuilder::batch_bytes_max) | 33554432 |
 //! | `transaction.timeout.ms` | [`transaction_timeout`](ConfigBuilder::transaction_timeout) | 10000 |
+//! | `max.task.idle.ms` | [`max_task_idle`](ConfigBuilder::max_task_idle) | 0; -1: never wait |
 //! | `task.timeout.ms` | [`task_timeout`](ConfigBuilder::task_timeout) | 300000 |
 //! | `startup.timeout.ms` * | [`startup_timeout`](ConfigBuilder::startup_timeout) | 10000 |
 //! | `auto.offset.reset` | [`auto_offset_reset`](ConfigBuilder::auto_offset_reset) | `earliest` |
@@ -148,6 +149,7 @@ pub struct Config {
     commit_linger: Duration,
     batch_bytes_max: usize,
     transaction_timeout: Duration,
+    max_task_idle: Option<Duration>,
     task_timeout: Duration,
     startup_timeout: Duration,
     auto_offset_reset: OffsetReset,
@@ -256,6 +258,12 @@ impl Config {
         self.transaction_timeout
     }
 
+    /// How long a task waits for an input that is empty; none: it does not wait at all.
+    #[must_use]
+    pub fn max_task_idle(&self) -> Option<Duration> {
+        self.max_task_idle
+    }
+
     /// How long brokers may be unreachable before the application fails.
     #[must_use]
     pub fn task_timeout(&self) -> Duration {
@@ -334,6 +342,7 @@ impl fmt::Debug for Config {
             .field("commit_linger", &self.commit_linger)
             .field("batch_bytes_max", &self.batch_bytes_max)
             .field("transaction_timeout", &self.transaction_timeout)
+            .field("max_task_idle", &self.max_task_idle)
             .field("task_timeout", &self.task_timeout)
             .field("startup_timeout", &self.startup_timeout)
             .field("auto_offset_reset", &self.auto_offset_reset)

@@ -49,6 +49,7 @@ const SETTINGS: &[Setting] = settings! {
     "transaction.timeout.ms" => transaction_timeout = millis,
     // Kafka Streams takes it only with the prefix.
     "producer.transaction.timeout.ms" => transaction_timeout = millis,
+    "max.task.idle.ms" => max_task_idle = idle_millis,
     "task.timeout.ms" => task_timeout = millis,
     "startup.timeout.ms" => startup_timeout = millis,
     "auto.offset.reset" => auto_offset_reset = offset_reset,
@@ -160,6 +161,16 @@ fn millis(value: &str) -> Parsed<Duration> {
         "milliseconds, as a whole number without a unit".to_owned()
     ));
     millis.map(Duration::from_millis)
+}
+
+/// Kafka's -1 means not to wait.
+fn idle_millis(value: &str) -> Parsed<Option<Duration>> {
+    match value {
+        "-1" => Ok(None),
+        _ => millis(value)
+            .map(Some)
+            .map_err(|expected| format!("-1 (never wait), or {expected}")),
+    }
 }
 
 fn boolean(value: &str) -> Parsed<bool> {

@@ -51,6 +51,7 @@ fn settings_are_read_by_their_kafka_names() {
          commit.linger.ms=0\n\
          batch.bytes.max=1048576\n\
          transaction.timeout.ms=60000\n\
+         max.task.idle.ms=40\n\
          task.timeout.ms=1000\n\
          startup.timeout.ms=2000\n\
          auto.offset.reset=latest\n\
@@ -71,6 +72,7 @@ fn settings_are_read_by_their_kafka_names() {
     assert_eq!(config.commit_linger(), Duration::ZERO);
     assert_eq!(config.batch_bytes_max(), 1 << 20);
     assert_eq!(config.transaction_timeout(), Duration::from_secs(60));
+    assert_eq!(config.max_task_idle(), Some(Duration::from_millis(40)));
     assert_eq!(config.task_timeout(), Duration::from_secs(1));
     assert_eq!(config.startup_timeout(), Duration::from_secs(2));
     assert_eq!(config.auto_offset_reset(), OffsetReset::Latest);
@@ -98,6 +100,19 @@ fn handlers_of_failures_are_chosen_by_word_or_by_their_java_class() {
             "no handler gives up any",
         ),
     ]);
+}
+
+#[test]
+fn a_task_waits_for_its_inputs_unless_told_never_to() {
+    let default = Config::new("app", "localhost:9092").unwrap();
+    assert_eq!(default.max_task_idle(), Some(Duration::ZERO));
+    let idle = |value: &str| {
+        let config = Config::builder("app", "localhost:9092").property("max.task.idle.ms", value);
+        config.build().unwrap().max_task_idle()
+    };
+    assert_eq!(idle("-1"), None);
+    assert_eq!(idle("7"), Some(Duration::from_millis(7)));
+    check(&[("max.task.idle.ms", "-2", "expected -1 (never wait), or")]);
 }
 
 #[test]

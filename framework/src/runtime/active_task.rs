@@ -3,12 +3,15 @@
 //! # Invariants
 //!
 //! - Records of one partition are processed in the order of their offsets; between partitions
-//!   the head with the lowest timestamp goes first, the lower input on a tie.
+//!   the head with the lowest timestamp goes first, the lower input on a tie. While an input is
+//!   awaited (see [`idle`](super::idle)) none does.
 //! - A queue forgets a record only when the batch that processed it is committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::idle::Idle;
 use super::metadata::{OffsetMetadata, Stamp};
 use super::task::Task;
 use crate::broker::{Committed, RecordQueue};
@@ -29,6 +32,8 @@ pub(crate) struct Lane {
     pub(crate) queue: RecordQueue,
     /// Where consumption goes on as of the last commit.
     pub(crate) committed: Offset,
+    /// Whether the others wait for it while it is empty.
+    pub(super) idle: Idle,
     /// The timestamp and offset of the head, once it is prepared.
     prepared: Option<(Timestamp, Offset)>,
 }
@@ -47,6 +52,7 @@ impl Lane {
             input,
             queue,
             committed,
+            idle: Idle::default(),
             prepared: None,
         }
     }
@@ -59,6 +65,11 @@ impl Lane {
     /// Where consumption goes on after everything that was fetched.
     fn end(&self) -> Offset {
         self.queue.end().unwrap_or(self.committed)
+    }
+
+    /// Whether it is empty, and the others are to wait for it.
+    fn is_awaited(&self) -> bool {
+        self.queue.ahead() == 0 && self.idle.is_awaited()
     }
 }
 
@@ -152,6 +163,9 @@ impl ActiveTask {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if lane.prepared.is_none() {
                 let Some(raw) = lane.queue.head() else {
+                    if lane.idle.is_awaited() && !self.reserved {
+                        return Ok(Pick::Nothing);
+                    }
                     continue;
                 };
                 match self.task.prepare(lane.input, &raw)? {
@@ -180,9 +194,21 @@ impl ActiveTask {
         Ok(calls)
     }
 
-    /// Records that were fetched and wait.
+    /// Records that were fetched and can be processed.
     pub(crate) fn has_records(&self) -> bool {
-        self.running && self.lanes.iter().any(|lane| lane.queue.ahead() > 0)
+        let fetched = || self.lanes.iter().any(|lane| lane.queue.ahead() > 0);
+        self.running && fetched() && (self.reserved || !self.is_waiting())
+    }
+
+    /// Whether nothing is processed until more of an input has arrived.
+    fn is_waiting(&self) -> bool {
+        self.lanes.iter().any(Lane::is_awaited)
+    }
+
+    /// When it stops waiting for an input, if that is a matter of time.
+    pub(crate) fn idle_until(&self) -> Option<Duration> {
+        let awaited = self.lanes.iter().filter(|lane| lane.is_awaited());
+        awaited.filter_map(|lane| lane.idle.until()).min()
     }
 
     /// Bytes held for a replay of the open batch.
@@ -204,10 +230,17 @@ impl ActiveTask {
     }
 
     /// What is committed before anything fetched is processed: the position after all of it, with
-    /// the times as they are before.
+    /// the times as they are before. A task that waits reserves nothing: it would not be processed.
     pub(crate) fn reservations(&self) -> impl Iterator<Item = (TopicPartition, Committed)> + '_ {
-        let lanes = self.lanes.iter();
-        lanes.map(|lane| self.position(lane, lane.end()))
+        let waiting = self.is_waiting();
+        self.lanes.iter().map(move |lane| {
+            let offset = if waiting {
+                lane.resume_at()
+            } else {
+                lane.end()
+            };
+            self.position(lane, offset)
+        })
     }
 
     fn position(&self, lane: &Lane, offset: Offset) -> (TopicPartition, Committed) {
@@ -221,7 +254,7 @@ impl ActiveTask {
     /// The reservations are committed: what was fetched is this batch.
     pub(crate) fn reserve(&mut self) {
         self.touched = true;
-        self.reserved = true;
+        self.reserved = !self.is_waiting();
     }
 
     /// The broker has committed the open batch.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active_task::{ActiveTask, Lane, ParkedTask};
+use super::idle::Idle;
 use super::metadata::OffsetMetadata;
 use super::restore::{FromSource, Restore, Restoring};
 use super::shared::WorkerState;
@@ -173,7 +174,10 @@ impl<C: Cluster> Worker<C> {
                     standing.offset,
                 ))
             });
-        let lanes = lanes.collect();
+        let mut lanes: Vec<Lane> = lanes.collect();
+        if lanes.len() > 1 && self.settings.config.max_task_idle().is_some() {
+            lanes.iter_mut().for_each(|lane| lane.idle = Idle::Fetching);
+        }
         let mut active = ActiveTask::new(task, lanes, last, self.settings.incarnation);
         active.running = running;
         Ok(active)

@@ -13,6 +13,7 @@ mod settle;
 mod reserve;
 mod assignment;
 mod restore;
+mod idle;
 mod active_task;
 mod task;
 mod attempt;

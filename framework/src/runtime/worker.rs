@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active_task::{ActiveTask, ParkedTask, Progress};
+use super::active_task::{ActiveTask, Lane, ParkedTask, Progress};
 use super::pace::Pace;
 use super::probe::{BatchPoint, Probe};
 use super::restore::Restore;
@@ -39,6 +39,9 @@ use crate::topology::Topology;
 /// How many records of a partition are fetched at a time, and processed while the processor's cache
 /// still holds them; librdkafka's prefetch is the real buffer.
 const FETCH_RECORDS_MAX: usize = 500;
+
+/// With fewer records waiting a partition is fetched.
+pub(super) const FETCH_AHEAD_MIN: usize = FETCH_RECORDS_MAX / 2;
 
 /// How many records of a task are processed before the worker looks at the clock and its
 /// events: adapted so that a turn takes about [`TURN_TARGET`], however slow the processors are.
@@ -229,15 +232,16 @@ impl<C: Cluster> Worker<C> {
             return Ok(());
         }
         for lane in &mut active.lanes {
-            if lane.queue.ahead() >= FETCH_RECORDS_MAX / 2 {
+            if lane.queue.ahead() >= FETCH_AHEAD_MIN {
                 continue;
             }
-            let fetched = self
-                .consumer
-                .fetch(lane.fetch_index, records_max, &mut lane.queue);
-            fetched.map_err(|e| e.into_error(format!("cannot read {}", lane.partition)))?;
+            fetch_lane(&mut self.consumer, lane, records_max)?;
         }
-        Ok(())
+        let max_idle = self.settings.config.max_task_idle();
+        match max_idle.filter(|_| active.lanes.len() > 1) {
+            Some(max_idle) => self.look_at_ends(index, records_max, max_idle),
+            None => Ok(()),
+        }
     }
 
     fn process_turn(&mut self, index: usize) -> Result<Turn, Error> {
@@ -347,6 +351,10 @@ impl<C: Cluster> Worker<C> {
         if self.replays.not_before > now {
             timeout = timeout.min(self.replays.not_before - now);
         }
+        let idle = self.tasks.iter().filter_map(ActiveTask::idle_until);
+        if let Some(until) = idle.min() {
+            timeout = timeout.min(until.saturating_sub(now));
+        }
         let punctuations = self
             .tasks
             .iter()
@@ -398,6 +406,16 @@ impl<C: Cluster> Worker<C> {
     pub(super) fn reset_offset(&mut self, partition: &TopicPartition) -> Result<Offset, Error> {
         super::assignment::reset_offset(self, partition)
     }
+}
+
+/// Fetches into a lane; answers how many records.
+pub(super) fn fetch_lane<G: GroupConsumer>(
+    consumer: &mut G,
+    lane: &mut Lane,
+    records_max: usize,
+) -> Result<usize, Error> {
+    let fetched = consumer.fetch(lane.fetch_index, records_max, &mut lane.queue);
+    fetched.map_err(|e| e.into_error(format!("cannot read {}", lane.partition)))
 }
 
 /// User code may panic: the batch is aborted like any other that failed.

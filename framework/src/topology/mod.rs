@@ -83,6 +83,12 @@ impl Topology {
         topics.into_iter().collect()
     }
 
+    /// Whether a task may read several partitions.
+    pub(crate) fn has_joint_inputs(&self) -> bool {
+        let mut parts = self.sub_topologies.iter();
+        parts.any(|part| part.source_topics.len() > 1)
+    }
+
     /// The parts that share neither an edge nor a store, numbered as in the description.
     pub(crate) fn sub_topologies(&self) -> &[SubTopology] {
         &self.sub_topologies

@@ -8,6 +8,7 @@ mod poison;
 mod outages;
 mod chaos;
 mod time;
+mod idle;
 mod setup;
 mod zombies;
 mod rebalances;

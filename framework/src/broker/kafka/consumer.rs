@@ -119,18 +119,24 @@ impl GroupConsumer for KafkaConsumer {
         queue: &mut RecordQueue,
     ) -> Result<usize, BrokerError> {
         self.reading.take(partition, records_max, |taken| {
-            if let Taken::Record {
-                offset,
-                timestamp,
-                key,
-                value,
-                headers,
-            } = taken
-            {
-                queue.push(offset, timestamp, (key, value), headers);
+            match taken {
+                Taken::Record {
+                    offset,
+                    timestamp,
+                    key,
+                    value,
+                    headers,
+                } => queue.push(offset, timestamp, (key, value), headers),
+                Taken::End(_) => queue.reach_end(),
+                Taken::Failed(..) => {} // judged where it is taken
             }
             std::ops::ControlFlow::Continue(())
         })
+    }
+
+    fn watermark(&self, partition: usize) -> Option<Offset> {
+        let partition = self.reading.partition(partition)?;
+        self.client.watermark(partition)
     }
 
     fn group(&self) -> Option<Membership> {

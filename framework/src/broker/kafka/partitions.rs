@@ -77,6 +77,10 @@ impl Partitions {
         self.0.len()
     }
 
+    pub(super) fn partition(&self, index: usize) -> Option<&TopicPartition> {
+        self.0.get(index).map(|reading| &reading.partition)
+    }
+
     /// Takes up to `records_max` records of a partition, and ends, while `each` goes on. Answers
     /// how many records.
     pub(super) fn take(

@@ -89,6 +89,9 @@ impl ClientProperties {
         if self.static_membership {
             config.set("group.instance.id", member);
         }
+        if self.tells_ends {
+            config.set("enable.partition.eof", "true");
+        }
         named(&mut config, member, "consumer");
         config
     }

@@ -78,6 +78,7 @@ impl World {
             restore_consumer: any.clone(),
             admin: any,
             static_membership: false,
+            tells_ends: false,
             guarantee: Guarantee::ExactlyOnceV2,
         };
         change(&mut properties);

@@ -187,6 +187,10 @@ impl GroupConsumer for Member {
         Ok(0)
     }
 
+    fn watermark(&self, _partition: usize) -> Option<Offset> {
+        None
+    }
+
     fn group(&self) -> Option<()> {
         self.0.then_some(())
     }

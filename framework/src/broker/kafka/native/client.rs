@@ -16,7 +16,7 @@ use super::values::{array, c_string, millis, outcome, raw_code, resp, text};
 use crate::broker::Wake;
 use crate::broker::kafka::failure::{Failure, Severity};
 use crate::broker::kafka::logs;
-use crate::record::TopicPartition;
+use crate::record::{Offset, TopicPartition};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 /// How often, and how long each time, a closing consumer is served: six seconds, a little more
@@ -134,6 +134,20 @@ impl Client {
         queue.discard();
         queue.ring(wake);
         Ok(queue)
+    }
+
+    /// The high watermark that came with the last answer to a fetch; none before the first.
+    pub(crate) fn watermark(&self, partition: &TopicPartition) -> Option<Offset> {
+        let topic = c_string(&partition.topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: a live client, a terminated name; low and high are written, nothing is asked.
+        let error = unsafe {
+            let (rk, topic) = (self.ptr(), topic.as_ptr());
+            let (low, high) = (&raw mut low, &raw mut high);
+            sys::rd_kafka_get_watermark_offsets(rk, topic, partition.partition, low, high)
+        };
+        resp(error as c_int).ok()?;
+        (high >= 0).then(|| Offset::new(high))
     }
 
     pub(crate) fn subscribe(&self, topics: &TopicPartitionList) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use crate::metrics::DropReason;
 use crate::record::{Position, Record, TaskId};
 use crate::state::{
     BufferStore, KeyValueStore, SessionStore, TimestampedKeyValueStore, TimestampedWindowStore,
-    WindowStore,
+    VersionedKeyValueStore, WindowStore,
 };
 use crate::time::Timestamp;
 
@@ -194,6 +194,65 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         name: &str,
     ) -> Result<TimestampedWindowStore<SK, SV>, Error> {
         self.stores.timestamped_window(name)
+    }
+
+    /// The versioned key-value store of that name.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::StoreBuilder;
+    /// use onceflow_framework::test_driver::TestDriver;
+    /// use onceflow_framework::topology::{Consumed, TopologyBuilder};
+    /// use onceflow_framework::processor::{Context, Processor};
+    /// use onceflow_framework::{Fault, Record, Timestamp};
+    ///
+    /// struct Keep;
+    ///
+    /// impl Processor for Keep {
+    ///     type KeyIn = String;
+    ///     type ValueIn = i64;
+    ///     type KeyOut = ();
+    ///     type ValueOut = ();
+    ///
+    ///     fn process(
+    ///         &mut self,
+    ///         record: Record<String, i64>,
+    ///         ctx: &mut Context<(), ()>,
+    ///     ) -> Result<(), Fault> {
+    ///         let prices = ctx.versioned_key_value_store::<String, i64>("prices")?;
+    ///         prices.put(&record.key, Some(&record.value), record.timestamp)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let source = builder.add_source("source", ["in"], Consumed::with(utf8(), i64()));
+    /// builder.add_processor("keep", || Keep, &[&source]);
+    /// let hour = Duration::from_secs(3600);
+    /// let prices = StoreBuilder::versioned_key_value("prices", hour, utf8(), i64());
+    /// builder.add_state_store(prices, &["keep"]);
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let input = driver.input_topic("in", utf8(), i64());
+    /// for (price, at) in [(5, 10), (7, 30), (6, 20)] {
+    ///     input.pipe("nuts", price, Timestamp::from_millis(at))?;
+    /// }
+    /// let prices = driver.versioned_key_value_store::<String, i64>("prices")?;
+    /// let then = prices.get_as_of(&"nuts".to_owned(), Timestamp::from_millis(25))?;
+    /// assert_eq!(then.map(|version| version.value), Some(6));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    pub fn versioned_key_value_store<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<VersionedKeyValueStore<SK, SV>, Error> {
+        self.stores.versioned_key_value(name)
     }
 
     /// The session store of that name.

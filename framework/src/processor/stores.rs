@@ -9,8 +9,8 @@ use super::scope::{ReadOnlyLog, StoreLog, StoreSlot, TaskScope};
 use crate::error::{Error, ErrorKind};
 use crate::state::{
     BufferStore, Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes,
-    TimestampedKeyValueStore, TimestampedWindowStore, ValueAndTimestamp, WindowStore,
-    WindowedStoreSpec,
+    TimestampedKeyValueStore, TimestampedWindowStore, ValueAndTimestamp, VersionedKeyValueStore,
+    WindowStore, WindowedStoreSpec,
 };
 
 /// The stores of one processor, and the global ones: what [`Context::stores`](super::Context::stores) hands out, for
@@ -56,6 +56,20 @@ impl ConnectedStores {
         let (slot, log, serdes) = self.open(name, StoreKind::TimestampedKeyValue)?;
         let store = Rc::clone(&slot.store);
         Ok(TimestampedKeyValueStore::new(store, log, serdes))
+    }
+
+    /// As [`Context::versioned_key_value_store`](super::Context::versioned_key_value_store).
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value`](Self::key_value).
+    pub fn versioned_key_value<SK: 'static, SV: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<VersionedKeyValueStore<SK, SV>, Error> {
+        let (slot, log, serdes) = self.open(name, StoreKind::VersionedKeyValue)?;
+        let (store, retention) = (Rc::clone(&slot.store), slot.spec.history_retention_ms);
+        Ok(VersionedKeyValueStore::new(store, log, serdes, retention))
     }
 
     /// As [`Context::window_store`](super::Context::window_store).

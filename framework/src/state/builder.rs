@@ -20,6 +20,8 @@ pub enum StoreKind {
     KeyValue,
     /// [`TimestampedKeyValueStore`](super::TimestampedKeyValueStore).
     TimestampedKeyValue,
+    /// [`VersionedKeyValueStore`](super::VersionedKeyValueStore).
+    VersionedKeyValue,
     /// [`WindowStore`](super::WindowStore).
     Window,
     /// [`TimestampedWindowStore`](super::TimestampedWindowStore).
@@ -51,6 +53,7 @@ pub struct StoreBuilder<K, V> {
     changelog_config: BTreeMap<String, String>,
     serdes: Arc<StoreSerdes<K, V>>,
     windows: Option<WindowedStoreSpec>,
+    history_retention_ms: i64,
 }
 
 /// What a windowed store has beside a name and serdes.
@@ -82,6 +85,33 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         value: impl Serde<Item = V>,
     ) -> Self {
         StoreBuilder::new(name.into(), StoreKind::TimestampedKeyValue, key, value)
+    }
+
+    /// A key-value store in memory that knows what a value was at a time, as far back as
+    /// `history_retention` (KIP-889).
+    ///
+    /// Its changelog topic is compacted, but not before the history is over.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::StoreBuilder;
+    ///
+    /// let day = Duration::from_secs(24 * 60 * 60);
+    /// let prices = StoreBuilder::versioned_key_value("prices", day, utf8(), i64());
+    /// assert_eq!(prices.name(), "prices");
+    /// ```
+    pub fn versioned_key_value(
+        name: impl Into<String>,
+        history_retention: Duration,
+        key: impl Serde<Item = K>,
+        value: impl Serde<Item = V>,
+    ) -> Self {
+        StoreBuilder {
+            history_retention_ms: duration_millis(history_retention),
+            ..StoreBuilder::new(name.into(), StoreKind::VersionedKeyValue, key, value)
+        }
     }
 
     /// A store of values by key and window in memory: `retention` is how long an entry is kept
@@ -179,6 +209,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
             changelog_config: BTreeMap::new(),
             serdes,
             windows: None,
+            history_retention_ms: 0,
         }
     }
 
@@ -223,8 +254,16 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
                 config.or_insert(value);
             }
         }
+        if self.kind == StoreKind::VersionedKeyValue {
+            // A version that compaction removes could not be restored.
+            let lag = self
+                .changelog_config
+                .entry("min.compaction.lag.ms".to_owned());
+            lag.or_insert_with(|| changelog_retention(self.history_retention_ms));
+        }
         StoreSpec {
             windows: self.windows,
+            history_retention_ms: self.history_retention_ms,
             name: Arc::from(self.name),
             kind: self.kind,
             logged: self.logged,
@@ -285,6 +324,8 @@ pub(crate) struct StoreSpec {
     pub(crate) logged: bool,
     pub(crate) changelog_config: BTreeMap<String, String>,
     pub(crate) windows: Option<WindowedStoreSpec>,
+    /// How far back a versioned store reads.
+    pub(crate) history_retention_ms: i64,
     /// The names of the types of keys and values.
     pub(crate) types: (&'static str, &'static str),
     /// A [`StoreSerdes`] of the store's types.
@@ -301,6 +342,9 @@ impl StoreSpec {
             StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow => {
                 ChangelogFormat::Timestamped
             }
+            StoreKind::VersionedKeyValue => ChangelogFormat::Versioned {
+                retention_ms: self.history_retention_ms,
+            },
         };
         if let Some(windows) = &self.windows {
             return TaskStore::segmented(format, windows.segments);

@@ -1,7 +1,7 @@
 //! State of a task: byte stores below, typed views above, staged writes between.
 //!
 //! ```text
-//!   typed view  KeyValueStore<K, V>, WindowStore<K, V>, SessionStore<K, V>, timestamped ones
+//!   typed view  KeyValueStore<K, V>, WindowStore<K, V>, SessionStore<K, V>, timestamped, versioned
 //!       │ bytes
 //!   TaskStore   reads: staged, then committed      put ──> changelog record
 //!       ├── MemoryStore    a slot a key: its committed value, and that of the open batch
@@ -26,11 +26,13 @@ mod versions;
 mod slot_index;
 mod memory;
 mod segments;
+mod history;
 mod task_store;
 mod cursor;
 mod raw_store;
 mod key_value;
 mod timestamped;
+mod versioned;
 mod windowed;
 mod window_store;
 mod session_store;
@@ -38,6 +40,8 @@ mod buffer_store;
 mod builder;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod versioned_tests;
 
 pub use buffer_store::BufferStore;
 pub use builder::{StoreBuilder, StoreKind};
@@ -46,6 +50,7 @@ pub use memory::MemoryStore;
 pub use session_store::SessionStore;
 pub use store::{ByteStore, Entry, KeyRange};
 pub use timestamped::{Row, TimestampedKeyValueStore, ValueAndTimestamp};
+pub use versioned::{VersionPut, VersionedKeyValueStore, VersionedRecord};
 pub use window_store::{TimestampedWindowStore, WindowStore};
 
 pub(crate) use builder::{StoreSerdes, StoreSpec, WindowedStoreSpec};

@@ -7,10 +7,12 @@
 
 use bytes::Bytes;
 
+use super::history::{self, Version};
 use super::memory::MemoryStore;
 use super::segments::{SEGMENT_BYTES, SegmentedStore, Segments};
 use super::staged::{Direction, StagedWrites};
 use super::store::{ByteStore, KeyRange};
+use super::versioned::VersionPut;
 use crate::error::Error;
 use crate::time::Timestamp;
 
@@ -21,6 +23,9 @@ pub(crate) enum ChangelogFormat {
     Plain,
     /// The store puts the record's timestamp (8 bytes, big-endian) before the value.
     Timestamped,
+    /// A version of the key, at the record's timestamp: the store keeps it beside the others for
+    /// that long.
+    Versioned { retention_ms: i64 },
 }
 
 /// Bytes of the timestamp before each value that has one.
@@ -204,6 +209,51 @@ impl TaskStore {
         self.stage(key, value);
     }
 
+    /// Stages a version of a key, unless it is too old; the caller sends the changelog record.
+    ///
+    /// # Panics
+    ///
+    /// When the store is not versioned.
+    pub(crate) fn put_version(
+        &mut self,
+        key: &[u8],
+        version: Version<'_>,
+    ) -> Result<VersionPut, Error> {
+        let ChangelogFormat::Versioned { retention_ms } = self.format else {
+            panic!("only versioned stores have versions");
+        };
+        let mut history = Vec::new();
+        let put = self.write_history(key, version, retention_ms, &mut history)?;
+        if put != VersionPut::Refused {
+            self.put(
+                key,
+                Some(&history[..]).filter(|history| !history.is_empty()),
+            );
+        }
+        Ok(put)
+    }
+
+    /// Writes what the history of a key becomes by a version, unless that is too old.
+    fn write_history(
+        &mut self,
+        key: &[u8],
+        version: Version<'_>,
+        retention_ms: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<VersionPut, Error> {
+        let oldest = |observed_ms: i64| observed_ms.saturating_sub(retention_ms);
+        if version.from_ms < oldest(self.progress.observed_ms) {
+            return Ok(VersionPut::Refused);
+        }
+        self.progress.observe(version.from_ms);
+        let oldest = oldest(self.progress.observed_ms);
+        let next = self.get(key, |before| {
+            history::insert(before.unwrap_or_default(), version, oldest, out)
+        })?;
+        let until = |next| VersionPut::ValidUntil(Timestamp::from_millis(next));
+        Ok(next.map_or(VersionPut::Latest, until))
+    }
+
     fn stage(&mut self, key: &[u8], value: Option<&[u8]>) {
         match &mut self.engine {
             Engine::Memory(store) => store.stage(key, value),
@@ -303,6 +353,12 @@ impl TaskStore {
     ) -> Result<(), Error> {
         assert!(self.is_clean(), "a store is restored before its task runs");
         for (key, value, timestamp) in records {
+            if let ChangelogFormat::Versioned { retention_ms } = self.format {
+                let from_ms = timestamp.as_millis();
+                let version = Version { from_ms, value };
+                self.restore_version(key, version, retention_ms)?;
+                continue;
+            }
             let value = value.map(|value| {
                 self.restored.clear();
                 self.format.write(value, timestamp, &mut self.restored);
@@ -323,6 +379,23 @@ impl TaskStore {
             self.engine.write_committed(&stored_key, value)?;
         }
         self.committed_progress = self.progress;
+        Ok(())
+    }
+
+    fn restore_version(
+        &mut self,
+        key: &[u8],
+        version: Version<'_>,
+        retention_ms: i64,
+    ) -> Result<(), Error> {
+        let mut history = std::mem::take(&mut self.restored);
+        history.clear();
+        let put = self.write_history(key, version, retention_ms, &mut history)?;
+        if put != VersionPut::Refused {
+            let history = Some(&history[..]).filter(|history| !history.is_empty());
+            self.engine.write_committed(key, history)?;
+        }
+        self.restored = history;
         Ok(())
     }
 

@@ -111,7 +111,7 @@ pub use builder::TestDriverBuilder;
 pub use capture::{CapturedRecord, RawBytes};
 pub use stores::{
     TestKeyValueStore, TestSessionStore, TestTimestampedKeyValueStore, TestTimestampedWindowStore,
-    TestWindowStore,
+    TestVersionedKeyValueStore, TestWindowStore,
 };
 pub use topics::{TestInputTopic, TestOutputTopic, WithPosition};
 
@@ -247,6 +247,22 @@ impl TestDriver {
         name: &str,
     ) -> Result<TestWindowStore<K, V>, Error> {
         TestWindowStore::new(Rc::clone(&self.engine), name, StoreKind::Window)
+    }
+
+    /// Reads a versioned key-value store, all partitions together.
+    ///
+    /// See [`Context::versioned_key_value_store`] for an example.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_value_store`](Self::key_value_store).
+    ///
+    /// [`Context::versioned_key_value_store`]: crate::processor::Context::versioned_key_value_store
+    pub fn versioned_key_value_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<TestVersionedKeyValueStore<K, V>, Error> {
+        TestVersionedKeyValueStore::new(Rc::clone(&self.engine), name)
     }
 
     /// Reads a window store whose values carry timestamps, all partitions together.

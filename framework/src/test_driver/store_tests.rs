@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use super::testing::{Text, TextContext, counting, driver, each, history, pipe};
 use crate::serde::utf8;
 use crate::state::StoreBuilder;
+use crate::time::Timestamp;
 
 #[test]
 fn a_changelog_holds_every_write_at_the_time_of_its_record() {
@@ -48,6 +51,42 @@ fn a_timestamped_value_comes_back_from_the_changelog_with_its_time() {
         ("z", 4)
     );
     assert_eq!(latest.all().unwrap().len(), 1);
+}
+
+#[test]
+fn versions_come_back_from_the_changelog_and_what_was_refused_does_not() {
+    let mut builder = each(|record: Text, ctx: &mut TextContext| {
+        let prices = ctx.versioned_key_value_store::<String, String>("prices")?;
+        let value = Some(&record.value).filter(|v| *v != "gone");
+        prices.put(&record.key, value, record.timestamp)?;
+        Ok(())
+    });
+    let hour = Duration::from_secs(3600);
+    let store = StoreBuilder::versioned_key_value("prices", hour, utf8(), utf8());
+    builder.add_state_store(store, &["each"]);
+    let driver = driver(builder);
+    let late = 3_600_010;
+    pipe(&driver, "in", "a=x@30 a=w@10 a=gone@20 b=y@3600010 a=v@9").unwrap();
+    // What is refused is logged, as in Kafka Streams.
+    assert_eq!(
+        history(&driver, "app-prices-changelog"),
+        "a=x@30 a=w@10 a=-@20 b=y@3600010 a=v@9"
+    );
+    let prices = driver
+        .versioned_key_value_store::<String, String>("prices")
+        .unwrap();
+    let read = || {
+        [9, 10, 19, 20, 30, late].map(|time| {
+            let version = prices.get_as_of(&"a".to_owned(), Timestamp::from_millis(time));
+            version.unwrap().map(|version| version.value)
+        })
+    };
+    let expected = [None, Some("w"), Some("w"), None, Some("x"), Some("x")];
+    let expected = expected.map(|value| value.map(str::to_owned));
+    assert_eq!(read(), expected);
+    driver.restart().unwrap();
+    assert_eq!(read(), expected);
+    assert_eq!(prices.all().unwrap().len(), 3);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::processor::{StoreLog, StoreSlot, TaskScope};
 use crate::state::{
     Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes, TimestampedKeyValueStore,
-    ValueAndTimestamp, WindowStore, WindowedStoreSpec,
+    ValueAndTimestamp, VersionedKeyValueStore, VersionedRecord, WindowStore, WindowedStoreSpec,
 };
 use crate::time::Timestamp;
 use crate::window::Windowed;
@@ -99,6 +99,75 @@ impl<K: 'static, V: 'static> TestTimestampedKeyValueStore<K, V> {
 impl<K, V> fmt::Debug for TestTimestampedKeyValueStore<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TestTimestampedKeyValueStore({})", self.parts.name)
+    }
+}
+
+/// Reads a versioned key-value store of the topology, all partitions together.
+///
+/// Made by [`TestDriver::versioned_key_value_store`]; it survives a
+/// [`restart`](super::TestDriver::restart).
+///
+/// [`TestDriver::versioned_key_value_store`]: super::TestDriver::versioned_key_value_store
+pub struct TestVersionedKeyValueStore<K, V> {
+    parts: Parts<K, V>,
+}
+
+impl<K: 'static, V: 'static> TestVersionedKeyValueStore<K, V> {
+    pub(super) fn new(engine: Rc<RefCell<Engine>>, name: &str) -> Result<Self, Error> {
+        let parts = Parts::new(engine, name, StoreKind::VersionedKeyValue)?;
+        Ok(TestVersionedKeyValueStore { parts })
+    }
+
+    /// The latest value of a key, in whichever partition has it.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or the stored bytes cannot be read.
+    pub fn get(&self, key: &K) -> Result<Option<VersionedRecord<V>>, Error> {
+        let retention = self.retention_ms();
+        self.parts.first(|store, log, serdes| {
+            VersionedKeyValueStore::new(store, log, serdes, retention).get(key)
+        })
+    }
+
+    /// The value that a key had at a time, in whichever partition has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_as_of(&self, key: &K, time: Timestamp) -> Result<Option<VersionedRecord<V>>, Error> {
+        let retention = self.retention_ms();
+        self.parts.first(|store, log, serdes| {
+            VersionedKeyValueStore::new(store, log, serdes, retention).get_as_of(key, time)
+        })
+    }
+
+    /// Every version that can be read, partition by partition, each in the order of the
+    /// serialized keys, then of the times.
+    ///
+    /// # Errors
+    ///
+    /// When stored bytes cannot be read.
+    pub fn all(&self) -> Result<Vec<(K, VersionedRecord<V>)>, Error> {
+        let retention = self.retention_ms();
+        self.parts.all(|store, log, serdes| {
+            VersionedKeyValueStore::new(store, log, serdes, retention).versions()
+        })
+    }
+
+    fn retention_ms(&self) -> i64 {
+        let engine = self.parts.engine.borrow();
+        let mut holders = engine.holders(&self.parts.name);
+        let retention = holders
+            .next()
+            .map(|(_, slot)| slot.spec.history_retention_ms);
+        retention.unwrap_or(0) // the driver is closed
+    }
+}
+
+impl<K, V> fmt::Debug for TestVersionedKeyValueStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestVersionedKeyValueStore({})", self.parts.name)
     }
 }
 

@@ -1,0 +1,197 @@
+//! The typed view of a versioned store: what a key's value was at a time (KIP-889).
+//!
+//! # Invariants
+//!
+//! - Every put is logged as it is, at its own time, those that are refused too, as in Kafka
+//!   Streams: a restore takes and refuses the same ones.
+//! - How far back the store reads is how far back it writes: the grace period is the history.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use super::builder::StoreSerdes;
+use super::changelog::Changelog;
+use super::history::{History, Version};
+use super::raw_store::RawStore;
+use super::staged::Direction;
+use super::store::KeyRange;
+use super::task_store::TaskStore;
+use crate::error::Error;
+use crate::serde::{Encoded, SharedSerde};
+use crate::time::Timestamp;
+
+/// A version of a value: from when on, and until when it was valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionedRecord<V> {
+    /// The value.
+    pub value: V,
+    /// From when on it is valid: the time it was put with.
+    pub timestamp: Timestamp,
+    /// When it was replaced or deleted; none if it is the latest.
+    pub valid_to: Option<Timestamp>,
+}
+
+/// What became of a put into a versioned store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionPut {
+    /// It is the latest version of its key.
+    Latest,
+    /// There was a later version already: it is valid until then.
+    ValidUntil(Timestamp),
+    /// It is past the history retention: refused and counted.
+    Refused,
+}
+
+/// A key-value store that knows what a value was at a time: what
+/// [`Context::versioned_key_value_store`] hands out.
+///
+/// Puts may come in any order of their times. How far behind the highest time that was put the
+/// store can be read, and written, is its history retention; the latest value of a key stays,
+/// however old.
+///
+/// Otherwise than in Kafka Streams, which keeps old versions in segments, all versions of a key lie
+/// together: a put costs as much as there are versions within the retention. What is past it is
+/// given up with the next put of the same key.
+///
+/// [`Context::versioned_key_value_store`]: crate::processor::Context::versioned_key_value_store
+pub struct VersionedKeyValueStore<K, V> {
+    raw: RawStore<K>,
+    value: SharedSerde<V>,
+    retention_ms: i64,
+}
+
+impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
+    pub(crate) fn new(
+        store: Rc<RefCell<TaskStore>>,
+        log: Rc<dyn Changelog>,
+        serdes: &StoreSerdes<K, V>,
+        retention_ms: i64,
+    ) -> Self {
+        VersionedKeyValueStore {
+            raw: RawStore::new(store, log, serdes.key.clone()),
+            value: serdes.value.clone(),
+            retention_ms,
+        }
+    }
+
+    /// The latest value of a key.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized or the stored bytes cannot be read.
+    pub fn get(&self, key: &K) -> Result<Option<VersionedRecord<V>>, Error> {
+        self.read_as_of(key, i64::MAX)
+    }
+
+    /// The value that a key had at a time; none if that is past the history retention, unless the
+    /// latest value is as old.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_as_of(&self, key: &K, time: Timestamp) -> Result<Option<VersionedRecord<V>>, Error> {
+        self.read_as_of(key, time.as_millis())
+    }
+
+    /// Sets the value of a key from a time on, until that of the next version; `None`, or a value
+    /// that is null to its serde, deletes it from then on.
+    ///
+    /// # Errors
+    ///
+    /// When key or value cannot be serialized, or the changelog record cannot be sent.
+    pub fn put(
+        &self,
+        key: &K,
+        value: Option<&V>,
+        timestamp: Timestamp,
+    ) -> Result<VersionPut, Error> {
+        let key = self.raw.key(key)?;
+        let mut bytes = self.raw.value_buffer();
+        let written = match value {
+            Some(value) => self.raw.write(&self.value, value, &mut bytes)?,
+            None => Encoded::Null,
+        };
+        let value = (written == Encoded::Bytes).then_some(&bytes[..]);
+        self.raw.log.send(&key, value, Some(timestamp))?;
+        let version = Version {
+            from_ms: timestamp.as_millis(),
+            value,
+        };
+        let put = self.raw.store.borrow_mut().put_version(&key, version)?;
+        if put == VersionPut::Refused {
+            self.raw.log.refused();
+        }
+        Ok(put)
+    }
+
+    /// Deletes a key from a time on, and answers the value that it had then.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) and [`put`](Self::put).
+    pub fn delete(
+        &self,
+        key: &K,
+        timestamp: Timestamp,
+    ) -> Result<Option<VersionedRecord<V>>, Error> {
+        let present = self.get_as_of(key, timestamp)?;
+        match self.put(key, None, timestamp)? {
+            VersionPut::Refused => Ok(None),
+            VersionPut::Latest | VersionPut::ValidUntil(_) => Ok(present),
+        }
+    }
+
+    /// Every version that can be read, by key and time.
+    pub(crate) fn versions(&self) -> Result<Vec<(K, VersionedRecord<V>)>, Error> {
+        let oldest = self.oldest_ms();
+        let mut found = Vec::new();
+        let mut cursor = self.raw.cursor(KeyRange::ALL, Direction::Forward);
+        while let Some(entry) = cursor.next() {
+            let (key, history) = entry?;
+            for (version, next) in History::of(history) {
+                if next.is_none_or(|next| next > oldest)
+                    && let Some(version) = self.typed(version, next)?
+                {
+                    found.push((self.raw.read(&self.raw.key, key)?, version));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_as_of(&self, key: &K, time_ms: i64) -> Result<Option<VersionedRecord<V>>, Error> {
+        let is_expired = time_ms < self.oldest_ms();
+        let read = |history: &[u8]| match History::of(history).at(time_ms) {
+            Some((version, next)) if next.is_none() || !is_expired => self.typed(version, next),
+            _ => Ok(None),
+        };
+        Ok(self.raw.get(&self.raw.key(key)?, read)?.flatten())
+    }
+
+    fn oldest_ms(&self) -> i64 {
+        let observed = self.raw.store.borrow().observed_ms();
+        observed.saturating_sub(self.retention_ms)
+    }
+
+    fn typed(
+        &self,
+        version: Version<'_>,
+        next: Option<i64>,
+    ) -> Result<Option<VersionedRecord<V>>, Error> {
+        let Some(value) = version.value else {
+            return Ok(None);
+        };
+        Ok(Some(VersionedRecord {
+            value: self.raw.read(&self.value, value)?,
+            timestamp: Timestamp::from_millis(version.from_ms),
+            valid_to: next.map(Timestamp::from_millis),
+        }))
+    }
+}
+
+impl<K, V> fmt::Debug for VersionedKeyValueStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VersionedKeyValueStore({})", self.raw.log.store())
+    }
+}

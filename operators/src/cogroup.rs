@@ -307,6 +307,9 @@ fn lower<K, V, K0, V0, A>(
 {
     let (sends_old, update) = (plan.keeping.sends_old(), Arc::new(update));
     let cache = plan.materialized.cache_bytes_max(lowering);
+    // Each stream holds its own changes of a row that they share. As long as nobody subtracts, the
+    // last one told is right; an old value is not, if another stream has told the row in between.
+    let cache = cache.filter(|_| !sends_old);
     let (result, store) = (plan.materialized.value.clone(), Arc::clone(&plan.store));
     lowering.processor(name, move || StreamAggregate::<K0, V0, K, V, A, _> {
         key: grouped.key.clone(),

@@ -81,6 +81,39 @@ fn a_batch_tells_a_row_once_with_its_last_value() {
     assert_eq!(driver.topic_history("app-counts-changelog").len(), 2);
 }
 
+/// The sum of all rows of a cogroup whose two streams change the same row within one batch.
+fn sum_of_cogroup(options: &BuildOptions) -> Vec<i64> {
+    let builder = StreamsBuilder::new();
+    let points = builder.stream("points", Consumed::<String, i64>::new());
+    let doubled = points.map_values(|points| points * 2);
+    points
+        .group_by_key(Grouped::new())
+        .cogroup(|_, points, sum: i64| sum + points)
+        .cogroup(&doubled.group_by_key(Grouped::new()), |_, points, sum| {
+            sum + points
+        })
+        .aggregate(|| 0, Materialized::as_store("sums"))
+        .group_by(|_, sum| ("all".to_owned(), sum), Grouped::new())
+        .reduce(|a, b| a + b, |a, b| a - b)
+        .to_stream()
+        .to("sum", Produced::with(utf8(), nullable(i64())));
+    let driver = TestDriver::new(builder.build_with(options).unwrap()).unwrap();
+    let points = driver.input_topic("points", utf8(), i64());
+    for (at, key) in (0..).zip(["a", "b", "a"]) {
+        points.pipe(key, 1, Timestamp::from_millis(at)).unwrap();
+    }
+    let sums = driver.output_topic("sum", utf8(), i64()).read_all();
+    sums.unwrap().iter().map(|sum| sum.value).collect()
+}
+
+#[test]
+fn a_cached_cogroup_subtracts_what_it_told() {
+    let cached = sum_of_cogroup(&BuildOptions::new().with_cache_bytes(1 << 20));
+    let plain = sum_of_cogroup(&BuildOptions::new());
+    assert_eq!(plain.last(), Some(&9));
+    assert_eq!(cached.last(), Some(&9));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

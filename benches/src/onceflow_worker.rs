@@ -87,9 +87,19 @@ fn count(records: &KStream<i64, Vec<u8>>, output: &str) {
 /// Whatever ends the application before.
 pub async fn run(workload: Workload, options: &Options, marks: Arc<Marks>) -> Result<(), Failure> {
     let app = start(workload, options, &marks).await?;
-    let done = tokio::task::spawn_blocking(move || marks.wait());
+    let (tell, done) = tokio::sync::oneshot::channel();
+    // A thread of its own: if the application ends before, nobody waits for it.
+    std::thread::Builder::new()
+        .name("marks".to_owned())
+        .spawn(move || {
+            marks.wait();
+            tell.send(())
+        })?;
     tokio::select! {
-        end = app.wait() => end?,
+        end = app.wait() => {
+            end?;
+            return Err("the application ended before all records were committed".into());
+        }
         waited = done => waited?,
     }
     app.close(CLOSE_TIMEOUT).await?;

@@ -78,10 +78,10 @@ pub struct Plan {
 
 /// The lines of the curve: what could be the defaults, and what is left out by them.
 const SETTINGS: [&str; 5] = [
-    "commit.interval.ms=100,commit.linger.ms=5",
+    "commit.interval.ms=100,commit.linger.ms=2",
     "commit.interval.ms=100,commit.linger.ms=1",
     "commit.interval.ms=100,commit.linger.ms=0,linger.ms=0",
-    "commit.interval.ms=20,commit.linger.ms=5",
+    "commit.interval.ms=20,commit.linger.ms=2",
     "commit.interval.ms=100,commit.linger.ms=100",
 ];
 

@@ -388,3 +388,40 @@ impl<K: Data, V: Data> TableStore<K, V> {
         })
     }
 }
+
+/// Replaces the row of a key whatever it was, and hands the change on. Without a store nobody knows
+/// the row that was.
+pub(crate) fn set_row<K: Data, V: Data>(
+    store: Option<&TableStore<K, V>>,
+    sends_old: bool,
+    record: Record<K, Option<V>>,
+    ctx: &mut Context<K, Change<V>>,
+) -> Result<(), Fault> {
+    let Record {
+        key,
+        value: new,
+        timestamp,
+        headers,
+    } = record;
+    let Some(store) = store else {
+        return ctx.forward(Record {
+            key,
+            value: Change { old: None, new },
+            timestamp,
+            headers,
+        });
+    };
+    let row = store.row(&key)?;
+    let old = match sends_old {
+        true => row.get()?.map(|row| row.value),
+        false => None,
+    };
+    let update = Update {
+        key,
+        change: Change { old, new },
+        timestamp,
+        at: timestamp,
+        headers,
+    };
+    store.update(row, update, ctx)
+}

@@ -17,8 +17,7 @@ use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::SOURCE;
 use crate::null::{OrNull, present};
-use crate::table::{KTable, Keeping, TableStore, lower_table};
-use crate::write_back::Update;
+use crate::table::{KTable, Keeping, TableStore, lower_table, set_row};
 
 /// Adds the source of a topic and the table below it.
 pub(crate) fn add_source_table<K: Data, V: Data>(
@@ -112,31 +111,13 @@ where
             ctx.dropped(DropReason::NullKey);
             return Ok(());
         };
-        let new = present(record.value, &self.value);
-        let Record {
-            timestamp, headers, ..
-        } = record;
-        let Some(store) = &self.store else {
-            return ctx.forward(Record {
-                key,
-                value: Change { old: None, new },
-                timestamp,
-                headers,
-            });
-        };
-        let row = store.row(&key)?;
-        let old = match self.sends_old {
-            true => row.get()?.map(|row| row.value),
-            false => None,
-        };
-        let update = Update {
+        let row = Record {
             key,
-            change: Change { old, new },
-            timestamp,
-            at: timestamp,
-            headers,
+            value: present(record.value, &self.value),
+            timestamp: record.timestamp,
+            headers: record.headers,
         };
-        store.update(row, update, ctx)
+        set_row(self.store.as_ref(), self.sends_old, row, ctx)
     }
 
     fn flush(&mut self, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {

@@ -11,9 +11,8 @@ use super::formats::Response;
 use super::subscribe::hash_of;
 use crate::Data;
 use crate::change::Change;
-use crate::table::TableStore;
+use crate::table::{TableStore, set_row};
 use crate::view::{Rows, TableView};
-use crate::write_back::Update;
 
 /// Makes a row of two; none where they make none.
 pub(super) trait ForeignJoin<V, VO, VR>:
@@ -101,33 +100,7 @@ impl<K: Data, VR: Data> Processor for Output<K, VR> {
         record: Record<K, Option<VR>>,
         ctx: &mut Context<K, Change<VR>>,
     ) -> Result<(), Fault> {
-        let Record {
-            key,
-            value: new,
-            timestamp,
-            headers,
-        } = record;
-        let Some(store) = &self.store else {
-            return ctx.forward(Record {
-                key,
-                value: Change { old: None, new },
-                timestamp,
-                headers,
-            });
-        };
-        let row = store.row(&key)?;
-        let old = match self.sends_old {
-            true => row.get()?.map(|row| row.value),
-            false => None,
-        };
-        let update = Update {
-            key,
-            change: Change { old, new },
-            timestamp,
-            at: timestamp,
-            headers,
-        };
-        store.update(row, update, ctx)
+        set_row(self.store.as_ref(), self.sends_old, record, ctx)
     }
 
     fn flush(&mut self, ctx: &mut Context<K, Change<VR>>) -> Result<(), Fault> {

@@ -318,11 +318,12 @@ impl<C: Cluster> Worker<C> {
     /// A batch closes by age, by the bytes held for its replay, or when its input has run dry and
     /// committing it is cheap beside what it did.
     fn commit_if_due(&mut self, idle: bool) -> Result<bool, Error> {
-        let Some(age) = self.pace.age(self.now()) else {
+        let now = self.now();
+        let Some(age) = self.pace.age(now) else {
             return Ok(false);
         };
         let config = &self.settings.config;
-        let drained = idle && self.pace.is_worth_closing(self.now());
+        let drained = idle && self.pace.is_worth_closing(now);
         let old = age >= config.commit_interval();
         let bytes: usize = self.tasks.iter().map(ActiveTask::retained_bytes).sum();
         let due = match self.reserves() {

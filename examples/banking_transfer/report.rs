@@ -8,9 +8,10 @@
 use std::error::Error;
 use std::time::Duration;
 
+use onceflow_examples::report::{finding, heading, row};
 use onceflow_examples::text::{Style, count, seconds, styled};
 
-use crate::audit::{Audit, Finding};
+use crate::audit::Audit;
 use crate::drill::{Drilled, End};
 use crate::history::{Hidden, History};
 use crate::model::OPENING_BALANCE;
@@ -57,21 +58,21 @@ pub(crate) fn closing(
     let rate = 1_000 * settled as u128 / drilled.took.as_millis().max(1);
     let rate = format!("{} transfers a second, crashes included", count(rate));
     heading("What happened");
-    row("transfers settled", count(settled), "");
-    row("  applied", count(applied), "debited here, credited there");
-    row("  refused", count(refused), "the balance was too low");
-    row("crashes", count(drilled.crashes.len()), &crashes);
+    row("transfers settled", &count(settled), "");
+    row("  applied", &count(applied), "debited here, credited there");
+    row("  refused", &count(refused), "the balance was too low");
+    row("crashes", &count(drilled.crashes.len()), &crashes);
     recovery(drilled);
     if setup.promise == Promise::ExactlyOnce {
         let remark = "of crashed workers; no read_committed reader saw them";
-        row("aborted records", count(aborted), remark);
+        row("aborted records", &count(aborted), remark);
     }
     for topic in hidden.iter().filter(|topic| topic.count() > 0) {
-        row("", count(topic.count()), &format!("in {}", topic.topic));
+        row("", &count(topic.count()), &format!("in {}", topic.topic));
     }
-    row("money before", count(audit.money_before), "");
-    row("money after", count(audit.money_after), "");
-    row("time", seconds(drilled.took), &rate);
+    row("money before", &count(audit.money_before), "");
+    row("money after", &count(audit.money_after), "");
+    row("time", &seconds(drilled.took), &rate);
     println!();
     if setup.promise == Promise::ExactlyOnce {
         heading("Audit of everything that was committed");
@@ -105,22 +106,7 @@ fn recovery(drilled: &Drilled) {
         "until a new worker settled transfers; {} at most",
         seconds(*longest)
     );
-    row("recovery", seconds(mean), &remark);
-}
-
-fn finding(finding: &Finding) {
-    let mark = match finding.holds() {
-        true => styled("ok  ", Style::Green),
-        false => styled("FAIL", Style::Red),
-    };
-    println!("  {mark}  {:<65} {:>20}", finding.claim, finding.extent);
-    for example in &finding.examples {
-        println!("          {example}");
-    }
-    match finding.violations - finding.examples.len() as u64 {
-        0 => {}
-        more => println!("          and {} more", count(more)),
-    }
+    row("recovery", &seconds(mean), &remark);
 }
 
 /// The last line, and what to do; answers whether all is well.
@@ -230,15 +216,4 @@ pub(crate) fn not_begun(error: &dyn Error) {
 /// It is over, but something was left behind.
 pub(crate) fn not_cleared(error: &dyn Error) {
     eprintln!("warning: the topics of this run could not be deleted: {error}");
-}
-
-fn heading(text: &str) {
-    println!("{}\n", styled(text, Style::Bold));
-}
-
-fn row(name: &str, measure: String, remark: &str) {
-    println!(
-        "{}",
-        format!("  {name:<20} {measure:>12}   {remark}").trim_end()
-    );
 }

@@ -14,8 +14,14 @@ pub mod cluster;
 pub mod reader;
 pub mod writer;
 pub mod worker;
+pub mod app;
 pub mod logging;
 pub mod progress;
+pub mod finding;
+pub mod report;
+pub mod run;
+pub mod drill;
+pub mod testing;
 
 /// Whatever went wrong, said in a sentence: an example has nobody to match on kinds.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

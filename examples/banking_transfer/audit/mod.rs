@@ -9,46 +9,11 @@
 
 use std::collections::BTreeMap;
 
+use onceflow_examples::finding::Finding;
 use onceflow_examples::text::count;
 
 use crate::history::History;
 use crate::model::{OPENING_BALANCE, Transfer};
-
-/// How many violations of a claim are told in full.
-const EXAMPLES_MAX: usize = 3;
-
-/// A claim, and what speaks against it.
-#[derive(Debug)]
-pub(crate) struct Finding {
-    pub(crate) claim: &'static str,
-    /// What the claim is about, counted.
-    pub(crate) extent: String,
-    pub(crate) violations: u64,
-    /// The first of them.
-    pub(crate) examples: Vec<String>,
-}
-
-impl Finding {
-    fn new(claim: &'static str, extent: String, violations: impl Iterator<Item = String>) -> Self {
-        let mut finding = Finding {
-            claim,
-            extent,
-            violations: 0,
-            examples: Vec::new(),
-        };
-        for violation in violations {
-            finding.violations += 1;
-            if finding.examples.len() < EXAMPLES_MAX {
-                finding.examples.push(violation);
-            }
-        }
-        finding
-    }
-
-    pub(crate) fn holds(&self) -> bool {
-        self.violations == 0
-    }
-}
 
 /// What the audit found.
 #[derive(Debug)]

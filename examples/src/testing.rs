@@ -1,0 +1,35 @@
+//! Examples run as their users run them, for tests: what they say, and how they end.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Runs an example of this package to its end; answers what it said, on both outputs.
+///
+/// # Panics
+///
+/// When it is not built (`cargo test` builds all examples, `cargo test --test` none), and when it
+/// does not end with success: then with what it said.
+#[must_use]
+pub fn run_example(name: &str, arguments: &[&str]) -> String {
+    let program = program(name);
+    let output = Command::new(&program).args(arguments).output();
+    let program = program.display();
+    let output = output.unwrap_or_else(|error| {
+        panic!("{program}: {error}; build it: cargo build -p onceflow-examples --examples")
+    });
+    let said = [output.stderr, output.stdout].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(
+        output.status.success(),
+        "{program}: {}\n{said}",
+        output.status
+    );
+    said
+}
+
+/// Examples are built into a folder beside the tests'.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let profile = test.ancestors().nth(2).expect("tests are two folders down");
+    profile.join("examples").join(name)
+}

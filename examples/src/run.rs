@@ -102,7 +102,7 @@ impl Run {
     ///
     /// When the broker does not answer.
     pub fn clear(&self, passed: bool, topics: &[&str]) -> Result<()> {
-        if let (false, Some(log)) = (passed, self.log.file()) {
+        if let (false, Some(log)) = (passed, self.log.file().filter(|log| log.exists())) {
             eprintln!("  The workers' log is in {}.", log.display());
         }
         if let (true, Some(log)) = (passed, self.log.file()) {

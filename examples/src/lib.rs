@@ -2,9 +2,19 @@
 //!
 //! The examples themselves are beside this crate's `src`, one folder each:
 //!
+//! | example | guarantee | what it shows |
+//! |---|---|---|
+//! | `banking_transfer` | exactly once (`--guarantee all`: each) | money moves while the worker is killed; none is lost, none is made |
+//! | `monitoring` | at most once | CPU samples averaged while the worker is killed; some are lost, none is counted twice |
+//! | `word_count` | exactly once | an application is stopped half way, and the next goes on with its counts |
+//! | `consumer_groups` | exactly once | applications and workers share a topic, and partitions move as workers come and go |
+//!
 //! ```text
 //! cargo run --release --example banking_transfer
 //! ```
+//!
+//! Each needs no argument and brings its own broker; `--bootstrap-servers` runs it on a real one. Each
+//! ends with an audit of what is on the broker: its last line is the verdict, and its exit status too.
 
 pub mod clock;
 pub mod random;

@@ -238,6 +238,10 @@ impl Changelog for StoreLog {
         &self.store
     }
 
+    fn check(&self) -> Result<(), Error> {
+        self.scope.check_batch()
+    }
+
     fn position(&self) -> Option<Position> {
         self.scope.position()
     }

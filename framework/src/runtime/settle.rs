@@ -44,6 +44,7 @@ impl<C: Cluster> Worker<C> {
         }
         for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
             guard(active, |active| active.task.flush())?;
+            active.task.log_staged()?;
         }
         let offsets: Vec<_> = self.tasks.iter().flat_map(ActiveTask::offsets).collect();
         if offsets.is_empty() {

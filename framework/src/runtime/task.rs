@@ -16,11 +16,11 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::metrics::Drops;
 use crate::processor::{
-    Collector, GlobalStores, OnBadRecord, OnFailedRecord, Outbox, Prepared, PunctuationKind,
-    Schedules, StoreSlot, TaskScope,
+    Collector, GlobalStores, OnBadRecord, OnFailedRecord, Outbox, OutgoingRecord, Prepared,
+    PunctuationKind, Schedules, StoreSlot, TaskScope,
 };
 use crate::record::{Offset, RawRecord, TaskId};
-use crate::state::TaskStore;
+use crate::state::{NO_HEADERS, TaskStore};
 use crate::time::{Clock, Timestamp};
 use crate::topology::{Replay, TaskChain, Topology};
 
@@ -34,6 +34,8 @@ pub(crate) struct TaskSettings {
     /// The topic of records that were given up.
     pub(crate) dead_letters: Option<Arc<str>>,
     pub(crate) global_stores: Rc<GlobalStores>,
+    /// Whether a batch logs the last value of each key it wrote, instead of each.
+    pub(crate) log_at_close: bool,
 }
 
 /// A running task.
@@ -100,7 +102,11 @@ impl Task {
                 Some(topic) => Some(collector.topic(&topic)?),
                 None => None,
             };
-            let store = Rc::new(RefCell::new(spec.create()));
+            let mut store = spec.create();
+            if settings.log_at_close && changelog.is_some() {
+                store.log_at_close();
+            }
+            let store = Rc::new(RefCell::new(store));
             scope.stores.insert(
                 Arc::clone(name),
                 StoreSlot {
@@ -250,6 +256,27 @@ impl Task {
     pub(crate) fn flush(&self) -> Result<(), Error> {
         let mut processors = self.chain.processors.values();
         processors.try_for_each(|processor| processor.borrow_mut().flush())
+    }
+
+    /// Logs what stores have put off, after everything else the batch does.
+    pub(crate) fn log_staged(&self) -> Result<(), Error> {
+        for slot in self.scope.stores.values() {
+            let Some(topic) = slot.changelog else {
+                continue;
+            };
+            let send = |key: &[u8], value: &[u8], timestamp| {
+                self.scope.collector.send(&OutgoingRecord {
+                    topic,
+                    partition: Some(self.scope.task.partition),
+                    key: Some(key),
+                    value: Some(value),
+                    timestamp,
+                    headers: &NO_HEADERS,
+                })
+            };
+            slot.store.borrow().log_staged(send)?;
+        }
+        Ok(())
     }
 
     /// Says which keys the next records have.

@@ -396,6 +396,7 @@ impl<C: Cluster> Worker<C> {
             on_failed_record: self.settings.config.on_failed_record(),
             dead_letters: self.settings.config.dead_letter_topic().map(Arc::from),
             global_stores: Rc::default(),
+            log_at_close: true,
         }
     }
 

@@ -17,6 +17,11 @@ pub(crate) trait Changelog {
     /// The record in process, to blame in errors.
     fn position(&self) -> Option<Position>;
 
+    /// Whether a write can be part of a batch now, if it is to be logged later.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Sends a changelog record, if the store is logged; `timestamp` defaults to the record's.
     fn send(
         &self,

@@ -14,6 +14,7 @@
 //! - A slot is in `dirty` exactly if it has something staged, and holds a committed value or
 //!   something staged, or is free.
 //! - Hashes find keys and order nothing: scans go by `order`, a commit by `dirty`.
+//! - A deletion is logged when it is staged; a value may wait until the batch closes.
 //! - A look-up waits for memory twice: for the index, and for the slot, which is a cache line.
 //! - Freed slots are taken again, not given back: memory follows the most keys there ever were.
 
@@ -102,6 +103,26 @@ impl MemoryStore {
             self.dirty.push(id);
         }
         versions.stage(value);
+        versions.set_unlogged(false);
+    }
+
+    /// Stages a value that the changelog gets later, by [`log_staged`](Self::log_staged).
+    pub(super) fn stage_unlogged(&mut self, key: &[u8], value: &[u8]) {
+        self.stage(key, Some(value));
+        let id = self.last.get().expect("staging has found it");
+        self.slots[id as usize].versions.set_unlogged(true);
+    }
+
+    /// Shows the values of the open batch that the changelog does not have yet to `log`.
+    pub(super) fn log_staged(
+        &self,
+        log: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.dirty.iter().try_for_each(|id| {
+            let slot = &self.slots[*id as usize];
+            let value = slot.versions.unlogged();
+            value.map_or(Ok(()), |value| log(slot.key.as_slice(), value))
+        })
     }
 
     /// Makes what is staged the committed state.

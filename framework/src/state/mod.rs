@@ -39,6 +39,8 @@ mod session_store;
 mod buffer_store;
 mod builder;
 #[cfg(test)]
+mod close_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod versioned_tests;
@@ -54,5 +56,5 @@ pub use versioned::{VersionPut, VersionedKeyValueStore, VersionedRecord};
 pub use window_store::{TimestampedWindowStore, WindowStore};
 
 pub(crate) use builder::{StoreSerdes, StoreSpec, WindowedStoreSpec};
-pub(crate) use changelog::Changelog;
+pub(crate) use changelog::{Changelog, NO_HEADERS};
 pub(crate) use task_store::TaskStore;

@@ -2,7 +2,9 @@
 //!
 //! # Invariants
 //!
-//! - Every put of a logged store sends exactly one changelog record, in order.
+//! - The changelog gets every put of a logged store, in order; or, from a store that
+//!   [logs at the close](TaskStore::log_at_close), the last value of each key that a batch wrote.
+//!   Either way it holds the batch before that is committed.
 //! - [`apply`](TaskStore::apply) follows a commit, [`discard`](TaskStore::discard) an abort.
 
 use bytes::Bytes;
@@ -55,6 +57,8 @@ pub(crate) struct TaskStore {
     segments: Option<Segments>,
     progress: Progress,
     committed_progress: Progress,
+    /// Whether values may go to the changelog when the batch closes.
+    log_at_close: bool,
     /// How to take back what the record in process wrote, while that is possible.
     undo: Option<Undo>,
     /// Reused for every record of a restore.
@@ -143,6 +147,7 @@ impl TaskStore {
             segments: None,
             progress: Progress::NONE,
             committed_progress: Progress::NONE,
+            log_at_close: false,
             undo: None,
             restored: Vec::new(),
             ahead_pauses: 0,
@@ -197,8 +202,50 @@ impl TaskStore {
         }
     }
 
+    /// From here on, values with a timestamp may wait for the close of their batch before they are
+    /// logged: of many writes to a key within one batch, only the last is of use to a restore.
+    pub(crate) fn log_at_close(&mut self) {
+        let keeps_account = matches!(self.engine, Engine::Memory(_));
+        self.log_at_close = keeps_account && self.format == ChangelogFormat::Timestamped;
+    }
+
+    /// Whether [`put_unlogged`](Self::put_unlogged) is open.
+    pub(crate) fn logs_at_close(&self) -> bool {
+        self.log_at_close
+    }
+
+    /// Stages a value that [`log_staged`](Self::log_staged) will show.
+    ///
+    /// # Panics
+    ///
+    /// When the store does not log at the close.
+    pub(crate) fn put_unlogged(&mut self, key: &[u8], value: &[u8]) {
+        assert!(self.log_at_close, "nobody would log it");
+        self.note_before(key);
+        self.stage_unlogged(key, value);
+    }
+
+    /// Shows what is staged and not logged yet to `log`: before the batch is committed.
+    pub(crate) fn log_staged(
+        &self,
+        mut log: impl FnMut(&[u8], &[u8], Timestamp) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Engine::Memory(store) = &self.engine else {
+            return Ok(());
+        };
+        store.log_staged(&mut |key, stored| match stored.split_first_chunk() {
+            Some((at, value)) => log(key, value, Timestamp::from_millis(i64::from_be_bytes(*at))),
+            None => unreachable!("only values with a timestamp are logged at the close"),
+        })
+    }
+
     /// Stages a write; the caller sends the changelog record.
     pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.note_before(key);
+        self.stage(key, value);
+    }
+
+    fn note_before(&mut self, key: &[u8]) {
         if let Some(mut undo) = self.undo.take() {
             match self.get(key, |before| before.map(Box::from)) {
                 Ok(before) => undo.writes.push((Box::from(key), before)),
@@ -206,7 +253,6 @@ impl TaskStore {
             }
             self.undo = Some(undo);
         }
-        self.stage(key, value);
     }
 
     /// Stages a version of a key, unless it is too old; the caller sends the changelog record.
@@ -259,6 +305,13 @@ impl TaskStore {
             Engine::Memory(store) => store.stage(key, value),
             Engine::Segmented(store) => store.stage(key, value),
             Engine::Overlaid { staged, .. } => staged.put(key, value),
+        }
+    }
+
+    fn stage_unlogged(&mut self, key: &[u8], value: &[u8]) {
+        match &mut self.engine {
+            Engine::Memory(store) => store.stage_unlogged(key, value),
+            _ => unreachable!("only stores in memory log at the close"),
         }
     }
 
@@ -317,7 +370,11 @@ impl TaskStore {
             return Ok(());
         };
         for (key, before) in undo.writes.into_iter().rev() {
-            self.stage(&key, before.as_deref());
+            match before {
+                // The changelog may not have it yet; twice is no harm.
+                Some(before) if self.log_at_close => self.stage_unlogged(&key, &before),
+                before => self.stage(&key, before.as_deref()),
+            }
         }
         self.progress = undo.progress;
         undo.failed.map_or(Ok(()), Err)

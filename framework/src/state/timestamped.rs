@@ -185,7 +185,13 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
     ) -> Result<(), Error> {
         let raw = &self.store.raw;
         let mut stored = raw.value_buffer();
-        let (stored, logged, logged_at) = match self.encode(value, timestamp, &mut stored)? {
+        let encoded = self.encode(value, timestamp, &mut stored)?;
+        if encoded == Encoded::Bytes && headers.is_empty() && raw.store.borrow().logs_at_close() {
+            raw.log.check()?;
+            raw.store.borrow_mut().put_unlogged(&self.key, &stored);
+            return Ok(());
+        }
+        let (stored, logged, logged_at) = match encoded {
             Encoded::Bytes => {
                 let logged = &stored[TIMESTAMP_BYTES..];
                 (Some(&stored[..]), Some(logged), Some(timestamp))

@@ -29,6 +29,7 @@ enum Kept {
 }
 
 struct Short {
+    unlogged: bool,
     committed_length: u8,
     staged_length: u8,
     committed: [u8; SHORT_BYTES_MAX],
@@ -36,6 +37,7 @@ struct Short {
 }
 
 struct Long {
+    unlogged: bool,
     committed: Option<Box<[u8]>>,
     staged: LongStaged,
 }
@@ -48,6 +50,7 @@ enum LongStaged {
 
 impl Versions {
     pub(super) const NONE: Versions = Versions(Kept::Short(Short {
+        unlogged: false,
         committed_length: NOTHING,
         staged_length: NOTHING,
         committed: [0; SHORT_BYTES_MAX],
@@ -98,6 +101,26 @@ impl Versions {
                 }
                 staged => *staged = LongStaged::Value(value.into()),
             },
+        }
+    }
+
+    /// The staged value, if the changelog does not have it yet.
+    pub(super) fn unlogged(&self) -> Option<&[u8]> {
+        let unlogged = match &self.0 {
+            Kept::Short(short) => short.unlogged,
+            Kept::Long(long) => long.unlogged,
+        };
+        match self.staged() {
+            Staged::Value(value) if unlogged => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Notes whether the changelog is still to have what was staged last.
+    pub(super) fn set_unlogged(&mut self, unlogged: bool) {
+        match &mut self.0 {
+            Kept::Short(short) => short.unlogged = unlogged,
+            Kept::Long(long) => long.unlogged = unlogged,
         }
     }
 
@@ -157,7 +180,12 @@ impl Versions {
             Staged::Deletion => LongStaged::Deletion,
             Staged::Value(value) => LongStaged::Value(value.into()),
         };
-        self.0 = Kept::Long(Box::new(Long { committed, staged }));
+        let unlogged = self.unlogged().is_some();
+        self.0 = Kept::Long(Box::new(Long {
+            unlogged,
+            committed,
+            staged,
+        }));
     }
 
     /// Gives memory back that a committed value does not need any more.
@@ -189,14 +217,20 @@ mod tests {
             for after in lengths {
                 let mut versions = Versions::NONE;
                 versions.set_committed(Some(&value(before)));
+                versions.stage(Some(&value(before)));
+                versions.set_unlogged(true);
+                assert_eq!(versions.unlogged(), Some(&value(before)[..]));
                 versions.stage(Some(&value(after)));
+                assert_eq!(versions.unlogged(), Some(&value(after)[..]));
                 assert_eq!(versions.committed(), Some(&value(before)[..]));
                 assert_eq!(versions.staged(), Staged::Value(&value(after)));
                 versions.commit();
                 assert_eq!(versions.committed(), Some(&value(after)[..]));
+                assert_eq!(versions.unlogged(), None, "nothing is staged");
                 versions.stage(Some(&value(before)));
                 versions.stage(None);
                 assert_eq!(versions.staged(), Staged::Deletion);
+                assert_eq!(versions.unlogged(), None, "a deletion is no value");
                 versions.discard();
                 assert_eq!(versions.committed(), Some(&value(after)[..]));
                 versions.stage(None);

@@ -78,6 +78,7 @@ impl BatchDriver {
             on_failed_record: OnFailedRecord::default(),
             dead_letters: None,
             global_stores: Rc::default(),
+            log_at_close: true,
         };
         let counted = Rc::new(Counted::default());
         let collector: Rc<dyn Collector> = Rc::clone(&counted) as _;
@@ -149,6 +150,7 @@ impl BatchDriver {
             }
         }
         self.task.task.flush()?;
+        self.task.task.log_staged()?;
         self.task.committed()?;
         Ok(self.counted.sent.take())
     }

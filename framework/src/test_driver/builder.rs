@@ -128,6 +128,8 @@ impl TestDriverBuilder {
             on_failed_record: self.on_failed_record,
             dead_letters: self.dead_letters.map(Arc::from),
             global_stores: Rc::default(),
+            // One record a batch: every put is to be seen.
+            log_at_close: false,
         };
         let setup = Setup {
             topology: self.topology,

@@ -116,7 +116,7 @@ impl MemoryStore {
     /// Shows the values of the open batch that the changelog does not have yet to `log`.
     pub(super) fn log_staged(
         &self,
-        log: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Error>,
+        mut log: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.dirty.iter().try_for_each(|id| {
             let slot = &self.slots[*id as usize];

@@ -233,7 +233,7 @@ impl TaskStore {
         let Engine::Memory(store) = &self.engine else {
             return Ok(());
         };
-        store.log_staged(&mut |key, stored| match stored.split_first_chunk() {
+        store.log_staged(|key, stored| match stored.split_first_chunk() {
             Some((at, value)) => log(key, value, Timestamp::from_millis(i64::from_be_bytes(*at))),
             None => unreachable!("only values with a timestamp are logged at the close"),
         })

@@ -204,7 +204,7 @@ impl<S: Sight> Drill<'_, S> {
     fn write(&mut self) -> Result<()> {
         let (written, seen) = self.since;
         let limit = written + IN_FLIGHT + (self.sight.seen() - seen);
-        while self.written < limit.min(self.plan.records.len()) {
+        while self.written < limit.min(self.reserve()) {
             let (key, value) = &self.plan.records[self.written];
             if !self.writer.send(self.plan.topic, key, value)? {
                 break;
@@ -212,6 +212,16 @@ impl<S: Sight> Drill<'_, S> {
             self.written += 1;
         }
         self.writer.check()
+    }
+
+    /// How many records may be written by now: each crash to come leaves a share for after it.
+    fn reserve(&self) -> usize {
+        self.plan.records.len() - self.share() * (self.plan.crashes - self.crashes)
+    }
+
+    /// What each worker gets, of as many as there will be.
+    fn share(&self) -> usize {
+        self.plan.records.len() / (self.plan.crashes + 1)
     }
 
     fn look(&mut self) -> Result<()> {
@@ -239,17 +249,16 @@ impl<S: Sight> Drill<'_, S> {
     }
 
     fn crash_if_due(&mut self) -> Result<()> {
-        let total = self.plan.records.len();
-        // Three quarters of an even share: crashes may cost the rest, and the last comes in time.
-        let share = (total * 3 / 4 / (self.plan.crashes + 1)).max(1);
-        let early = self.sight.seen() - self.since.1 < share;
-        if self.crashes == self.plan.crashes || early || self.written == total {
+        let early = self.sight.seen() - self.since.1 < self.share() / 2;
+        if self.crashes == self.plan.crashes || early {
             return Ok(());
         }
         let now = self.now();
         let random = &mut self.plan.random;
         let mut delay = || Duration::from_millis(random.below(DELAY_MAX_MS + 1));
-        if now < *self.due.get_or_insert_with(|| now + delay()) {
+        let due = *self.due.get_or_insert_with(|| now + delay());
+        // Once all is written that may be, it would soon be done.
+        if now < due && self.written < self.reserve() {
             return Ok(());
         }
         self.crash()

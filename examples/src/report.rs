@@ -52,8 +52,12 @@ pub fn finding(finding: &Finding) {
     }
 }
 
-/// The findings of an audit, and as the last line its verdict; answers whether all claims hold.
-pub fn verdict(findings: &[Finding], proven: &str) -> bool {
+/// What to do about an example that fails.
+pub const REPORT_IT: &str = "That is a bug in onceflow: please report it.";
+
+/// The findings of an audit, and as the last line its verdict: what is proven, or what a failure
+/// means. Answers whether all claims hold.
+pub fn verdict(findings: &[Finding], proven: &str, failure: &str) -> bool {
     heading("Audit");
     findings.iter().for_each(finding);
     println!();
@@ -63,7 +67,7 @@ pub fn verdict(findings: &[Finding], proven: &str) -> bool {
     } else {
         let of = findings.len();
         let failed = styled("FAILED", Style::Red);
-        println!("{failed}: {broken} of {of} claims do not hold. Please report it.");
+        println!("{failed}: {broken} of {of} claims do not hold. {failure}");
     }
     broken == 0
 }

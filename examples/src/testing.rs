@@ -11,20 +11,33 @@ use std::process::Command;
 /// does not end with success: then with what it said.
 #[must_use]
 pub fn run_example(name: &str, arguments: &[&str]) -> String {
+    let (success, said) = run(name, arguments);
+    assert!(success, "{name} failed:\n{said}");
+    said
+}
+
+/// As [`run_example`], with an outcome that its audit must find.
+///
+/// # Panics
+///
+/// When it is not built, and when it ends with success.
+#[must_use]
+pub fn run_failing_example(name: &str, arguments: &[&str]) -> String {
+    let (success, said) = run(name, arguments);
+    assert!(!success, "{name} did not fail:\n{said}");
+    said
+}
+
+fn run(name: &str, arguments: &[&str]) -> (bool, String) {
     let program = program(name);
     let output = Command::new(&program).args(arguments).output();
-    let program = program.display();
     let output = output.unwrap_or_else(|error| {
+        let program = program.display();
         panic!("{program}: {error}; build it: cargo build -p onceflow-examples --examples")
     });
     let said = [output.stderr, output.stdout].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(
-        output.status.success(),
-        "{program}: {}\n{said}",
-        output.status
-    );
-    said
+    (output.status.success(), said)
 }
 
 /// Examples are built into a folder beside the tests'.

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Processing,
     /// The broker refused an output record.
     Production,
+    /// A system outside Kafka is away, or refuses a row.
+    External,
     /// A state store could not be read, written or restored.
     Store,
     /// A topic is missing, or has the wrong number of partitions.

@@ -430,6 +430,10 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
         &self.node
     }
 
+    pub(crate) fn scope(&self) -> &TaskScope {
+        &self.scope
+    }
+
     /// Notes that the user code of this node panics.
     pub(crate) fn panics(&self) {
         self.scope.panics(&self.node);

@@ -25,6 +25,8 @@ mod source;
 mod sink;
 mod partition;
 mod fixed_key;
+pub mod external;
+mod outlet;
 
 pub use context::Context;
 pub use fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
@@ -36,6 +38,7 @@ pub use stores::ConnectedStores;
 pub(crate) use fixed_key::FixedKeyAdapter;
 pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};
 pub(crate) use outbox::Outbox;
+pub(crate) use outlet::ExternalNode;
 pub(crate) use partition::partition_of_key;
 pub(crate) use punctuation::Schedules;
 pub(crate) use scope::{

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::node_time::NodeTimes;
+use super::outlet::Outlets;
 use super::punctuation::Schedules;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{DropReason, Drops};
@@ -76,6 +77,8 @@ pub(crate) struct TaskScope {
     pub(crate) dead_letters: Option<TopicId>,
     pub(crate) stores: BTreeMap<Arc<str>, StoreSlot>,
     pub(crate) global_stores: Rc<GlobalStores>,
+    /// The way to systems outside Kafka.
+    pub(crate) outlets: Outlets,
     pub(crate) schedules: RefCell<Schedules>,
     /// What processors share beside stores; as short-lived as they are.
     pub(crate) shared: RefCell<BTreeMap<String, Rc<dyn Any>>>,
@@ -113,6 +116,7 @@ impl TaskScope {
             dead_letters: None,
             stores: BTreeMap::new(),
             global_stores: Rc::default(),
+            outlets: Outlets::default(),
             schedules: RefCell::new(Schedules::default()),
             shared: RefCell::default(),
             stream_time: Cell::new(Timestamp::NONE),

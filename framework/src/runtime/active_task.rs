@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catch_up::Cut;
 use super::idle::Idle;
 use super::metadata::{OffsetMetadata, Stamp};
 use super::task::Task;
@@ -58,7 +59,7 @@ impl Lane {
     }
 
     /// Where consumption goes on after the open batch.
-    fn resume_at(&self) -> Offset {
+    pub(super) fn resume_at(&self) -> Offset {
         self.queue.resume_at().unwrap_or(self.committed)
     }
 
@@ -106,6 +107,8 @@ pub(crate) struct ActiveTask {
     touched: bool,
     /// Whether what was fetched is committed before it is processed.
     reserved: bool,
+    /// How far external systems are, while they may be ahead of Kafka.
+    pub(super) cuts: Vec<Cut>,
 }
 
 impl ActiveTask {
@@ -119,6 +122,7 @@ impl ActiveTask {
             next: last.next(worker),
             touched: false,
             reserved: false,
+            cuts: Vec::new(),
         }
     }
 
@@ -160,7 +164,11 @@ impl ActiveTask {
     /// The lane whose head has the lowest timestamp; a head that is dropped is passed over.
     fn pick(&mut self) -> Result<Pick, Error> {
         let mut best: Option<(Timestamp, usize)> = None;
+        let held_back = self.held_back();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if held_back.get(index) == Some(&true) {
+                continue;
+            }
             if lane.prepared.is_none() {
                 let Some(raw) = lane.queue.head() else {
                     if lane.idle.is_awaited() && !self.reserved {
@@ -196,7 +204,11 @@ impl ActiveTask {
 
     /// Records that were fetched and can be processed.
     pub(crate) fn has_records(&self) -> bool {
-        let fetched = || self.lanes.iter().any(|lane| lane.queue.ahead() > 0);
+        let held_back = self.held_back();
+        let fetched = || {
+            let mut lanes = (0..).zip(&self.lanes);
+            lanes.any(|(index, lane)| lane.queue.ahead() > 0 && held_back.get(index) != Some(&true))
+        };
         self.running && fetched() && (self.reserved || !self.is_waiting())
     }
 
@@ -265,7 +277,9 @@ impl ActiveTask {
         for lane in &mut self.lanes {
             lane.committed = lane.resume_at();
             lane.queue.commit();
+            self.task.acquit_below(lane.input, lane.committed);
         }
+        self.drop_passed_cuts();
         self.next_batch();
         self.task.committed()
     }
@@ -313,6 +327,7 @@ impl ActiveTask {
             !self.touched,
             "a batch is committed or aborted before its task is parked"
         );
+        self.task.close_external();
         let positions = self
             .lanes
             .iter()

@@ -180,6 +180,10 @@ impl<C: Cluster> Worker<C> {
         }
         let mut active = ActiveTask::new(task, lanes, last, self.settings.incarnation);
         active.running = running;
+        if running {
+            // Who had the partitions meanwhile may have claimed the positions, too.
+            active.open_external()?;
+        }
         Ok(active)
     }
 
@@ -284,6 +288,7 @@ fn grown(partition: &TopicPartition, count: i32) -> Error {
 /// Initialises the processors of a task whose stores are ready.
 fn start(active: &mut ActiveTask) -> Result<(), Error> {
     guard(active, |active| active.task.init())?;
+    guard(active, ActiveTask::open_external)?;
     active.running = true;
     Ok(())
 }

@@ -36,11 +36,12 @@ impl Task {
             return call(&self.chain).map(|()| None);
         };
         outbox.hold();
+        self.scope.outlets.each(|outlet| outlet.hold());
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().hold();
         }
         // What processors have put off is done with the record: new ones would not know of it.
-        let attempt = || call(&self.chain).and_then(|()| self.flush());
+        let attempt = || call(&self.chain).and_then(|()| self.flush_processors());
         let called = catch_unwind(AssertUnwindSafe(attempt));
         let outcome = called.unwrap_or_else(|panic| {
             let message = format!("a processor panicked: {}", panic_text(&*panic));
@@ -56,6 +57,7 @@ impl Task {
             }
             Err(error) if is_of_the_record(&error) => {
                 outbox.discard();
+                self.scope.outlets.each(|outlet| outlet.undo());
                 self.take_back()?;
                 tracing::warn!(%error, "given up");
                 let node = error.node().unwrap_or_default();

@@ -17,6 +17,10 @@ mod idle;
 mod active_task;
 mod task;
 mod attempt;
+mod external;
+mod catch_up;
+#[cfg(test)]
+mod external_tests;
 mod globals;
 mod transaction;
 mod metadata;

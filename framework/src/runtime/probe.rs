@@ -18,6 +18,11 @@ pub enum BatchPoint {
     BeforeBegin,
     /// A record was processed; more may follow in this batch.
     RecordProcessed,
+    /// Every record is processed; rows for external systems are not sent yet. Without rows this and
+    /// the next point are not reached.
+    BeforeExternalCommit,
+    /// External systems hold the rows of the batch; Kafka's offsets are those of the last.
+    AfterExternalCommit,
     /// Every record is processed; the offsets are not in the transaction yet.
     BeforeSendOffsets,
     /// The offsets are in the transaction; outputs may still be on their way.

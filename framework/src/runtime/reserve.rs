@@ -61,7 +61,7 @@ impl<C: Cluster> Worker<C> {
     }
 
     /// Ends the membership, and with it whatever it still has on its way to the group.
-    fn rejoin(&mut self) -> Result<(), Error> {
+    pub(super) fn rejoin(&mut self) -> Result<(), Error> {
         self.drop_tasks();
         let new = Self::consumer(&self.settings)?;
         std::mem::replace(&mut self.consumer, new).close();

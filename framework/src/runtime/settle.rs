@@ -50,6 +50,9 @@ impl<C: Cluster> Worker<C> {
         if offsets.is_empty() {
             return self.transactor.abort();
         }
+        if !self.commit_external()? {
+            return Ok(());
+        }
         match self.transactor.commit(&offsets, &self.consumer) {
             Outcome::Committed => self.apply(),
             Outcome::NotCommitted(error) => Err(error),

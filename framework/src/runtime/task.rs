@@ -10,6 +10,7 @@
 //! - A record is prepared before it is processed, and each input has at most one prepared record.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -49,6 +50,10 @@ pub(crate) struct Task {
     /// The highest timestamp processed of each input, in the order of the inputs.
     partition_times: Vec<Timestamp>,
     committed: Times,
+    /// The record of the open batch that was processed last.
+    last: Option<(usize, Offset)>,
+    /// Records whose rows an external system refused, and why.
+    pub(super) condemned: BTreeMap<(usize, Offset), String>,
 }
 
 /// A store that can be restored.
@@ -137,6 +142,8 @@ impl Task {
             chain,
             partition_times,
             committed,
+            last: None,
+            condemned: BTreeMap::new(),
         })
     }
 
@@ -216,7 +223,12 @@ impl Task {
             .stream_time
             .set(self.scope.stream_time.get().max(timestamp));
         self.scope.at.set(Some((input, offset)));
+        self.last = Some((input, offset));
+        let condemned = self.verdict_on(input, offset);
         let given_up = self.attempt(|chain| {
+            if let Some(error) = condemned {
+                return Err(error);
+            }
             let entry = &chain.inputs[input];
             entry.source.borrow_mut().process(entry.slot)
         })?;
@@ -254,6 +266,12 @@ impl Task {
 
     /// Has processors forward what they hold back, before the batch is committed.
     pub(crate) fn flush(&self) -> Result<(), Error> {
+        // What was put off comes from the batch's records: an external sink asks from which.
+        self.scope.at.set(self.last);
+        self.flush_processors()
+    }
+
+    pub(super) fn flush_processors(&self) -> Result<(), Error> {
         let mut processors = self.chain.processors.values();
         processors.try_for_each(|processor| processor.borrow_mut().flush())
     }
@@ -300,6 +318,7 @@ impl Task {
             slot.store.borrow_mut().apply()?;
         }
         self.scope.node_times.commit();
+        self.last = None;
         self.committed = self.times();
         Ok(self.scope.take_drops())
     }
@@ -313,7 +332,9 @@ impl Task {
             slot.store.borrow_mut().discard();
         }
         drop(self.scope.take_drops());
+        self.scope.outlets.each(|outlet| outlet.discard());
         self.scope.node_times.roll_back();
+        self.last = None;
         self.scope.at.set(None);
         self.scope.stream_time.set(self.committed.stream_time);
         self.partition_times
@@ -344,6 +365,11 @@ impl Task {
             Some(position) => error.at(position),
             None => error,
         }
+    }
+
+    /// Ends the way to external systems; `open_external` makes it anew.
+    pub(crate) fn close_external(&self) {
+        self.scope.outlets.each(|outlet| outlet.close());
     }
 
     /// The task leaves cleanly; nothing is forwarded any more.

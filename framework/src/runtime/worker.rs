@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active_task::{ActiveTask, Lane, ParkedTask, Progress};
+use super::external::{EXTERNAL_ROWS_MAX, Fencings};
 use super::pace::Pace;
 use super::probe::{BatchPoint, Probe};
 use super::restore::Restore;
@@ -83,6 +84,7 @@ pub(super) struct Worker<C: Cluster> {
     /// How many batches were committed.
     pub(super) batches: u64,
     pub(super) replays: Replays,
+    pub(super) fencings: Fencings,
     pub(super) turn_records: usize,
 }
 
@@ -129,6 +131,7 @@ impl<C: Cluster> Worker<C> {
             pace: Pace::default(),
             batches: 0,
             replays: Replays::default(),
+            fencings: Fencings::default(),
             turn_records: TURN_RECORDS_FIRST,
         };
         worker.subscribe()?;
@@ -326,9 +329,13 @@ impl<C: Cluster> Worker<C> {
         let drained = idle && self.pace.is_worth_closing(now);
         let old = age >= config.commit_interval();
         let bytes: usize = self.tasks.iter().map(ActiveTask::retained_bytes).sum();
+        let full = self
+            .tasks
+            .iter()
+            .any(|active| active.external_rows() >= EXTERNAL_ROWS_MAX);
         let due = match self.reserves() {
             true => !self.has_records(),
-            false => drained || old || bytes >= config.batch_bytes_max(),
+            false => drained || old || bytes >= config.batch_bytes_max() || full,
         };
         if !due {
             return Ok(false);

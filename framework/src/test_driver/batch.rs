@@ -17,6 +17,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::engine::EXTERNAL_COMMIT_WITHIN;
 use crate::error::{Error, ErrorKind};
 use crate::processor::{Collector, OnBadRecord, OnFailedRecord, OutgoingRecord, TopicId};
 use crate::record::{Headers, Offset, TaskId, TopicPartition};
@@ -96,8 +97,10 @@ impl BatchDriver {
             })
             .collect();
         let next = vec![Offset::new(0); lanes.len()];
+        let mut task = ActiveTask::new(task, lanes, Stamp::default(), 0);
+        task.open_external()?;
         Ok(BatchDriver {
-            task: ActiveTask::new(task, lanes, Stamp::default(), 0),
+            task,
             counted,
             next,
         })
@@ -151,6 +154,7 @@ impl BatchDriver {
         }
         self.task.task.flush()?;
         self.task.task.log_staged()?;
+        self.task.commit_external(EXTERNAL_COMMIT_WITHIN)?;
         self.task.committed()?;
         Ok(self.counted.sent.take())
     }

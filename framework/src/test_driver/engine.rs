@@ -17,15 +17,19 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::capture::{Capture, CapturedRecord, RawBytes};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Drops;
 use crate::processor::{Collector, Prepared, PunctuationKind, StoreSlot, TopicId};
-use crate::record::{Offset, RawRecord, TaskId};
+use crate::record::{Offset, RawRecord, TaskId, TopicPartition};
 use crate::runtime::{DurableStore, Globals, Task, TaskSettings};
 use crate::time::{ManualClock, Timestamp};
 use crate::topology::Topology;
+
+/// How long an external sink may take for the rows of a record.
+pub(super) const EXTERNAL_COMMIT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a driver is made of.
 pub(super) struct Setup {
@@ -173,7 +177,13 @@ impl Engine {
 
     /// What the processors write while they are initialised is committed at once.
     fn init(&mut self, place: usize) -> Result<(), Error> {
-        let initialised = self.running[place].task.init();
+        let partitions = self.ends(place);
+        let partitions: Vec<_> = partitions
+            .into_iter()
+            .map(|(partition, _)| partition)
+            .collect();
+        let task = &mut self.running[place].task;
+        let initialised = task.init().and_then(|()| task.open_external(&partitions));
         self.end_transaction(place, initialised)
     }
 
@@ -386,10 +396,26 @@ impl Engine {
         }
     }
 
+    /// Where the inputs of a task are.
+    fn ends(&self, place: usize) -> Vec<(TopicPartition, Offset)> {
+        let running = &self.running[place];
+        let partition = running.task.id().partition;
+        let inputs = running.task.inputs().iter().zip(&running.queues);
+        let end = |(topic, queue): (&Arc<str>, &Queue)| {
+            let partition = TopicPartition::new(Arc::clone(topic), partition);
+            (partition, offset(queue.next))
+        };
+        inputs.map(end).collect()
+    }
+
     /// Commits what a task did, or takes it back and passes the error on.
     fn end_transaction(&mut self, place: usize, outcome: Result<(), Error>) -> Result<(), Error> {
+        let ends = self.ends(place);
         let running = &mut self.running[place];
-        let flushed = outcome.and_then(|()| running.task.flush());
+        let flushed = outcome.and_then(|()| {
+            running.task.flush()?;
+            running.task.commit_external(&ends, EXTERNAL_COMMIT_WITHIN)
+        });
         if let Err(error) = flushed {
             self.setup.capture.abort();
             // The nodes are new after it, so no head is prepared any more.

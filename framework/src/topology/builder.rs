@@ -13,7 +13,8 @@ use super::source_store::{RowsOf, SourceStore};
 use super::sub_topology::split;
 use super::{InternalTopic, Topology};
 use crate::error::{Error, ErrorKind};
-use crate::processor::{FixedKeyAdapter, FixedKeyProcessor, Processor};
+use crate::processor::external::ExternalSink;
+use crate::processor::{ExternalNode, FixedKeyAdapter, FixedKeyProcessor, Processor};
 use crate::record::Record;
 use crate::state::{StoreBuilder, StoreSpec};
 
@@ -162,6 +163,21 @@ impl TopologyBuilder {
         parents: &[&NodeRef<P::Key, P::ValueIn>],
     ) -> NodeRef<P::Key, P::ValueOut> {
         self.add_processor(name, move || FixedKeyAdapter(supplier()), parents)
+    }
+
+    /// Adds a sink that writes to a system outside Kafka; what it guarantees is told by
+    /// [`external`](crate::processor::external), with an example.
+    ///
+    /// The system knows its positions by the name: under another one it begins anew.
+    pub fn add_external_sink<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        sink: impl ExternalSink<K, V>,
+        parents: &[&NodeRef<K, V>],
+    ) {
+        let sink = Arc::new(sink);
+        let supplier = move || ExternalNode::new(Arc::clone(&sink));
+        let _end: NodeRef<(), ()> = self.add_processor(name, supplier, parents);
     }
 
     /// Adds a sink that writes to `topic`.

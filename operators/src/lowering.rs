@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use onceflow_framework::Record;
+use onceflow_framework::processor::external::ExternalSink;
 use onceflow_framework::processor::{FixedKeyProcessor, Processor};
 use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopicName, TopologyBuilder};
 
@@ -133,6 +134,17 @@ impl<'t> Lowering<'t> {
         let parents: Vec<_> = parents.iter().collect();
         self.topology
             .add_extracted_sink(name, extract, produced, &parents);
+    }
+
+    /// Adds an external sink below the node's parents.
+    pub(crate) fn external_sink<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        sink: impl ExternalSink<K, V>,
+    ) {
+        let parents = self.parents::<K, V>();
+        let parents: Vec<_> = parents.iter().collect();
+        self.topology.add_external_sink(name, sink, &parents);
     }
 
     /// Handles of the parents, which carry records of these types.

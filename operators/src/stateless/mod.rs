@@ -21,5 +21,6 @@ mod process;
 mod process_values;
 mod to;
 mod to_extracted;
+mod to_external;
 
 pub use split::BranchedKStream;

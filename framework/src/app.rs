@@ -87,10 +87,9 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Topology`] when the topology has global stores: they run on the test driver
-    /// only as yet.
+    /// None as yet: what a topology and its settings can contradict each other in is found by
+    /// [`start`](App::start).
     pub fn new(topology: Topology, config: Config) -> Result<Self, Error> {
-        refuse_global_stores(&topology)?;
         Ok(App {
             topology: Arc::new(topology),
             config: Arc::new(config),
@@ -167,7 +166,7 @@ impl App {
         let state_dir = PathBuf::from(config.state_dir());
         let instance = claim_instance(config.instance_id(), &state_dir, application_id)?;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..config.num_stream_threads() {
+        for _ in 0..self.workers() {
             let wake = Arc::new(Wake::default());
             let settings = WorkerSettings {
                 cluster: Arc::clone(cluster),
@@ -196,6 +195,14 @@ impl App {
         running.purger = Some(bell);
         running.instance = Some(instance);
         Ok(())
+    }
+
+    /// Where no tasks are to be spread, one worker keeps the global stores.
+    fn workers(&self) -> usize {
+        match self.topology.task_parts().next() {
+            Some(_) => self.config.num_stream_threads(),
+            None => 1,
+        }
     }
 
     /// The state as it is now.
@@ -292,21 +299,6 @@ impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "App({}, {})", self.config.application_id(), self.state())
     }
-}
-
-/// They are filled on the test driver, and not yet by workers: a join would find no row, ever.
-fn refuse_global_stores(topology: &Topology) -> Result<(), Error> {
-    let stores = topology.global_parts().flat_map(|(_, part)| &part.stores);
-    let stores: Vec<&str> = stores.map(|name| &**name).collect();
-    if stores.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "global stores are not filled outside the test driver yet: {}; use a table, and join \
-         streams with it by its key",
-        stores.join(", ")
-    );
-    Err(Error::new(ErrorKind::Topology, message))
 }
 
 fn spawn_worker<C: Cluster>(

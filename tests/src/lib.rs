@@ -49,6 +49,7 @@
 pub mod wait;
 pub mod ledger;
 pub mod punctual;
+pub mod naming;
 pub mod worker;
 pub mod vectors;
 

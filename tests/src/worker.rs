@@ -67,6 +67,8 @@ pub enum Application {
     Ledger,
     /// [`punctual`](crate::punctual).
     Punctual,
+    /// [`naming`](crate::naming).
+    Naming,
 }
 
 /// What happens at the `occurrence`-th time, counted from 1, that a point of a batch is reached.

@@ -112,6 +112,11 @@ impl Globals {
         }
     }
 
+    /// Names the node and the record at which user code panicked.
+    pub(crate) fn blame_panic(&self, store: usize, error: Error) -> Error {
+        self.tasks[store].blame_panic(error)
+    }
+
     /// Closes the processors.
     pub(crate) fn close(self) {
         self.tasks.into_iter().for_each(Task::close);

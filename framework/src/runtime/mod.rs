@@ -22,6 +22,7 @@ mod catch_up;
 #[cfg(test)]
 mod external_tests;
 mod globals;
+mod global_reader;
 mod transaction;
 mod metadata;
 mod probe;

@@ -33,6 +33,8 @@ pub(crate) struct Inputs {
     topics: BTreeMap<Arc<str>, (u32, i32)>,
     /// Full names of repartition topics, whose consumed records are deleted.
     repartition: BTreeSet<Arc<str>>,
+    /// Full names of the topics of global stores → partition count.
+    global: BTreeMap<Arc<str>, i32>,
 }
 
 impl Inputs {
@@ -66,6 +68,16 @@ impl Inputs {
         self.topics.get(topic).map(|(_, count)| *count)
     }
 
+    /// All partitions of the topic of a global store.
+    pub(crate) fn global_partitions(
+        &self,
+        topic: &Arc<str>,
+    ) -> impl Iterator<Item = TopicPartition> {
+        let count = self.global.get(topic).copied().unwrap_or(0);
+        let topic = Arc::clone(topic);
+        (0..count).map(move |partition| TopicPartition::new(Arc::clone(&topic), partition))
+    }
+
     pub(crate) fn is_repartition(&self, topic: &str) -> bool {
         self.repartition.contains(topic)
     }
@@ -97,7 +109,16 @@ pub(crate) fn prepare<C: Cluster>(
     let mut inputs = Inputs {
         topics: BTreeMap::new(),
         repartition: BTreeSet::new(),
+        global: BTreeMap::new(),
     };
+    for (_, part) in topology.global_parts() {
+        for topic in &part.source_topics {
+            let name = topic.resolve(application_id);
+            if let Some(count) = existing.get(&name) {
+                inputs.global.insert(name, *count);
+            }
+        }
+    }
     for (number, part) in topology.task_parts() {
         for topic in &part.source_topics {
             let name = topic.resolve(application_id);

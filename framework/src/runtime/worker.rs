@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use super::active_task::{ActiveTask, Lane, ParkedTask, Progress};
 use super::external::{EXTERNAL_ROWS_MAX, Fencings};
+use super::global_reader::GlobalReader;
 use super::pace::Pace;
 use super::probe::{BatchPoint, Probe};
 use super::restore::Restore;
@@ -80,6 +81,8 @@ pub(super) struct Worker<C: Cluster> {
     /// Tasks whose partitions were taken and may come back.
     pub(super) parked: Vec<ParkedTask>,
     pub(super) restore: Option<Restore<C::Changelogs>>,
+    /// If the topology has global stores.
+    pub(super) globals: Option<GlobalReader<C::Changelogs>>,
     pub(super) pace: Pace,
     /// How many batches were committed.
     pub(super) batches: u64,
@@ -128,12 +131,14 @@ impl<C: Cluster> Worker<C> {
             tasks: Vec::new(),
             parked: Vec::new(),
             restore: None,
+            globals: None,
             pace: Pace::default(),
             batches: 0,
             replays: Replays::default(),
             fencings: Fencings::default(),
             turn_records: TURN_RECORDS_FIRST,
         };
+        worker.fill_globals()?;
         worker.subscribe()?;
         Ok(worker)
     }
@@ -144,9 +149,13 @@ impl<C: Cluster> Worker<C> {
     }
 
     pub(super) fn subscribe(&mut self) -> Result<(), Error> {
-        let subscribed = self
-            .consumer
-            .subscribe(&self.settings.inputs.subscription());
+        let topics = self.settings.inputs.subscription();
+        if topics.is_empty() {
+            // There are global stores and no tasks: nothing is left to wait for.
+            self.report(WorkerState::Running);
+            return Ok(());
+        }
+        let subscribed = self.consumer.subscribe(&topics);
         subscribed.map_err(|error| error.into_error("cannot subscribe to the input topics"))
     }
 
@@ -172,16 +181,17 @@ impl<C: Cluster> Worker<C> {
     fn turn(&mut self) -> Result<bool, Error> {
         self.serve_events()?;
         self.transactor.poll();
+        let updated = self.update_globals()?;
         let restoring = self.restore_step()?;
         if self.now() < self.replays.not_before {
             return Ok(false);
         }
         if !self.pace.may_work(self.now()) {
-            return Ok(restoring);
+            return Ok(restoring || updated);
         }
         let processed = self.process()? + self.punctuate()?;
         let committed = self.commit_if_due(processed == 0)?;
-        Ok(processed > 0 || committed || restoring)
+        Ok(processed > 0 || committed || restoring || updated)
     }
 
     fn serve_events(&mut self) -> Result<(), Error> {
@@ -387,6 +397,9 @@ impl<C: Cluster> Worker<C> {
         }
         self.parked.drain(..).for_each(|parked| parked.close());
         self.restore = None;
+        if let Some(globals) = self.globals.take().filter(|_| clean) {
+            globals.close();
+        }
         // The consumer leaves before the producer goes: the next owner must not wait for it.
         self.consumer.close();
     }
@@ -402,7 +415,10 @@ impl<C: Cluster> Worker<C> {
             on_bad_record: self.settings.config.on_bad_record(),
             on_failed_record: self.settings.config.on_failed_record(),
             dead_letters: self.settings.config.dead_letter_topic().map(Arc::from),
-            global_stores: Rc::default(),
+            global_stores: match &self.globals {
+                Some(reader) => reader.stores(),
+                None => Rc::default(),
+            },
             log_at_close: true,
         }
     }

@@ -311,11 +311,11 @@ impl TopologyBuilder {
     pub fn build(mut self) -> Result<Topology, Error> {
         self.check_stores();
         self.check_global();
-        if !self
-            .nodes
-            .iter()
-            .any(|node| matches!(node.kind, NodeKind::Source { .. }))
-        {
+        let is_source = |node: &NodeSpec| match node.kind {
+            NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => true,
+            NodeKind::Processor { .. } | NodeKind::Sink { .. } => false,
+        };
+        if !self.nodes.iter().any(is_source) {
             self.problems
                 .push("there is no source: nothing would ever be processed".to_owned());
         }

@@ -16,7 +16,7 @@ use std::{
 use onceflow_framework::{App, BatchPoint, Config, Error};
 use onceflow_tests::{
     ledger::no_hook,
-    punctual,
+    naming, punctual,
     wait::spawn,
     worker::{Application, At, CLOSE_TIMEOUT, Orders, Then},
 };
@@ -54,6 +54,7 @@ async fn run(orders: Orders) -> Result<(), Error> {
     let topology = match orders.application {
         Application::Ledger => orders.topics.topology(no_hook())?,
         Application::Punctual => punctual::topology(&orders.topics)?,
+        Application::Naming => naming::topology(&orders.topics)?,
     };
     let app = App::new(topology, config)?;
     let observer = orders.at.map(|at| observer(at, Arc::clone(&gate)));

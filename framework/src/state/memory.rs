@@ -30,7 +30,7 @@ use foldhash::quality::RandomState;
 use super::short_bytes::ShortBytes;
 use super::slot_index::{SlotId, SlotIndex};
 use super::staged::Direction;
-use super::store::{ByteStore, Entry, KeyRange};
+use super::store::{ByteStore, Entry, KeyRange, View};
 use super::versions::{Staged, Versions};
 use crate::error::Error;
 
@@ -58,14 +58,6 @@ pub struct MemoryStore {
 struct Slot {
     key: ShortBytes,
     versions: Versions,
-}
-
-/// Whose eyes a scan has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum View {
-    /// The task's: the open batch and what is committed.
-    Task,
-    Committed,
 }
 
 impl Slot {
@@ -170,15 +162,20 @@ impl MemoryStore {
         }
     }
 
-    /// Shows the first `entries_max` entries in a direction, as the open batch sees them.
-    pub(super) fn scan_staged(
+    /// The value of a key without the open batch.
+    pub(super) fn committed(&self, key: &[u8]) -> Option<&[u8]> {
+        self.slots[self.find(key)? as usize].value(View::Committed)
+    }
+
+    /// Shows the first `entries_max` entries in a direction.
+    pub(super) fn scan_as(
         &self,
-        range: &KeyRange,
+        (view, range): (View, &KeyRange),
         direction: Direction,
         entries_max: usize,
         each: &mut dyn FnMut(&[u8], &[u8]),
     ) {
-        let entries = self.entries(range, direction, View::Task);
+        let entries = self.entries(range, direction, view);
         entries
             .take(entries_max)
             .for_each(|(key, value)| each(key, value));
@@ -280,9 +277,7 @@ impl MemoryStore {
 
 impl ByteStore for MemoryStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let slot = self.find(key).map(|id| &self.slots[id as usize]);
-        let value = slot.and_then(|slot| slot.value(View::Committed));
-        Ok(value.map(Bytes::copy_from_slice))
+        Ok(self.committed(key).map(Bytes::copy_from_slice))
     }
 
     fn scan(&self, range: &KeyRange, entries_max: usize) -> Result<Vec<Entry>, Error> {

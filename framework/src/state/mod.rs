@@ -37,6 +37,7 @@ mod windowed;
 mod window_store;
 mod session_store;
 mod buffer_store;
+mod question;
 mod builder;
 #[cfg(test)]
 mod close_tests;
@@ -57,4 +58,7 @@ pub use window_store::{TimestampedWindowStore, WindowStore};
 
 pub(crate) use builder::{StoreSerdes, StoreSpec, WindowedStoreSpec};
 pub(crate) use changelog::{Changelog, NO_HEADERS};
+pub(crate) use question::{ANSWER_ENTRIES_MAX, Answer, Question};
+pub(crate) use session_store::split_key as split_session_key;
 pub(crate) use task_store::TaskStore;
+pub(crate) use window_store::split_key as split_window_key;

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::memory::MemoryStore;
 use super::staged::Direction;
-use super::store::{ByteStore, KeyRange};
+use super::store::{ByteStore, KeyRange, View};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes of the segment's number before the changelog key.
@@ -155,6 +155,12 @@ impl SegmentedStore {
         self.stores.get(&segment)?.staged_or_committed(key)
     }
 
+    /// The value of a stored key without the open batch.
+    pub(super) fn committed(&self, key: &[u8]) -> Option<&[u8]> {
+        let (segment, key) = split_segment(key);
+        self.stores.get(&segment)?.committed(key)
+    }
+
     /// Stages a put, or a deletion, of a stored key.
     pub(super) fn stage(&mut self, key: &[u8], value: Option<&[u8]>) {
         let time = self.segments.time_of(key).unwrap_or(i64::MIN);
@@ -194,10 +200,10 @@ impl SegmentedStore {
     }
 
     /// Shows the first `entries_max` entries of a range of stored keys, in a direction: the
-    /// changelog's key, and the value as the open batch sees it.
-    pub(super) fn scan_staged(
+    /// changelog's key, and the value.
+    pub(super) fn scan_as(
         &self,
-        range: &KeyRange,
+        (view, range): (View, &KeyRange),
         direction: Direction,
         entries_max: usize,
         each: &mut dyn FnMut(&[u8], &[u8]),
@@ -205,7 +211,7 @@ impl SegmentedStore {
         let mut missing = entries_max;
         let mut show = |(segment, store): (&i64, &MemoryStore)| {
             if let Some(range) = range_within(*segment, range) {
-                store.scan_staged(&range, direction, missing, &mut |key, value| {
+                store.scan_as((view, &range), direction, missing, &mut |key, value| {
                     missing -= 1;
                     each(key, value);
                 });
@@ -314,9 +320,14 @@ mod tests {
         entries_max: usize,
     ) -> Vec<i64> {
         let mut starts = Vec::new();
-        store.scan_staged(range, direction, entries_max, &mut |key, _| {
-            starts.push(HOURLY.time_of(key).unwrap());
-        });
+        store.scan_as(
+            (View::Task, range),
+            direction,
+            entries_max,
+            &mut |key, _| {
+                starts.push(HOURLY.time_of(key).unwrap());
+            },
+        );
         starts
     }
 

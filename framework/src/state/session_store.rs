@@ -214,7 +214,7 @@ fn start_bytes(session: Window) -> [u8; 8] {
 }
 
 /// The inner key and the session of a changelog key.
-fn split_key(key: &[u8]) -> (&[u8], Window) {
+pub(crate) fn split_key(key: &[u8]) -> (&[u8], Window) {
     let split = key.split_last_chunk::<8>().and_then(|(rest, start)| {
         let (key, end) = rest.split_last_chunk::<8>()?;
         Some((key, *end, *start))

@@ -11,6 +11,15 @@ use crate::error::Error;
 /// A key with its value, as bytes.
 pub type Entry = (Bytes, Bytes);
 
+/// Whose eyes a reader has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// The task's: the open batch over what is committed.
+    Task,
+    /// Anybody else's.
+    Committed,
+}
+
 /// A range of keys in byte order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRange {

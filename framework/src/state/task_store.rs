@@ -14,6 +14,8 @@ use super::memory::MemoryStore;
 use super::segments::{SEGMENT_BYTES, SegmentedStore, Segments};
 use super::staged::{Direction, StagedWrites};
 use super::store::{ByteStore, KeyRange};
+
+pub(super) use super::store::View;
 use super::versioned::VersionPut;
 use crate::error::Error;
 use crate::time::Timestamp;
@@ -324,11 +326,29 @@ impl TaskStore {
         entries_max: usize,
         each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), Error> {
+        self.scan_as((View::Task, range), direction, entries_max, each)
+    }
+
+    /// As [`scan`](Self::scan), with or without the open batch.
+    pub(super) fn scan_as(
+        &self,
+        (view, range): (View, &KeyRange),
+        direction: Direction,
+        entries_max: usize,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Error> {
+        let seen = (view, range);
         match &self.engine {
-            Engine::Memory(store) => store.scan_staged(range, direction, entries_max, each),
-            Engine::Segmented(store) => store.scan_staged(range, direction, entries_max, each),
+            Engine::Memory(store) => store.scan_as(seen, direction, entries_max, each),
+            Engine::Segmented(store) => store.scan_as(seen, direction, entries_max, each),
             Engine::Overlaid { committed, staged } => {
-                let entries = staged.scan(&**committed, range, direction, entries_max)?;
+                let entries = match (view, direction) {
+                    (View::Task, _) => staged.scan(&**committed, range, direction, entries_max)?,
+                    (View::Committed, Direction::Forward) => committed.scan(range, entries_max)?,
+                    (View::Committed, Direction::Reverse) => {
+                        committed.scan_reverse(range, entries_max)?
+                    }
+                };
                 let prefix = self.segments.map_or(0, |_| SEGMENT_BYTES);
                 for (key, value) in &entries {
                     each(&key[prefix..], value);
@@ -336,6 +356,27 @@ impl TaskStore {
             }
         }
         Ok(())
+    }
+
+    /// The value of a key without the open batch.
+    pub(super) fn get_committed(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match &self.engine {
+            Engine::Memory(store) => Ok(store.committed(key).map(Bytes::copy_from_slice)),
+            Engine::Segmented(store) => Ok(store.committed(key).map(Bytes::copy_from_slice)),
+            Engine::Overlaid { committed, .. } => committed.get(key),
+        }
+    }
+
+    /// The highest time that was put, to these eyes.
+    pub(super) fn observed_ms_as(&self, view: View) -> i64 {
+        match view {
+            View::Task => self.progress.observed_ms,
+            View::Committed => self.committed_progress.observed_ms,
+        }
+    }
+
+    pub(super) fn segments(&self) -> Option<Segments> {
+        self.segments
     }
 
     pub(crate) fn approximate_entries(&self) -> u64 {

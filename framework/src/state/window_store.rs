@@ -318,7 +318,7 @@ impl<K, V> fmt::Debug for WindowStore<K, V> {
 }
 
 /// The inner key and the start of a changelog key.
-fn split_key(key: &[u8]) -> (&[u8], Timestamp) {
+pub(crate) fn split_key(key: &[u8]) -> (&[u8], Timestamp) {
     let split = key
         .split_last_chunk::<12>()
         .and_then(|(key, suffix)| Some((key, *suffix.first_chunk::<8>()?)));

@@ -15,7 +15,7 @@ use super::cursor::{EntryRef, FIRST_SLICE_ENTRIES, SLICE_ENTRIES_MAX, SLICE_GROW
 use super::segments::{SEGMENT_BYTES, Segments, segment_start};
 use super::staged::Direction;
 use super::store::KeyRange;
-use super::task_store::TaskStore;
+use super::task_store::{TaskStore, View};
 use crate::error::Error;
 use crate::record::Headers;
 use crate::serde::{Encoded, Serde, SharedSerde};
@@ -230,27 +230,8 @@ impl<K: 'static> WindowedStore<K> {
     }
 
     fn cursor(&self, keys: Keys, times: Times, direction: Direction) -> SegmentCursor {
-        let observed = self.store.borrow().observed_ms();
-        let from = match times.hidden {
-            Hidden::Expired => times.from.max(self.expired_ms().saturating_add(1)),
-            Hidden::Nothing => times.from,
-        };
-        let (from, to) = (from.max(0), times.to.min(observed));
-        let segments =
-            (from <= to).then(|| (self.segments.segment_of(from), self.segments.segment_of(to)));
-        SegmentCursor {
-            store: Rc::clone(&self.store),
-            segments: self.segments,
-            direction,
-            keys,
-            times: (from, to),
-            unvisited: segments,
-            visited: 0,
-            rest: None,
-            slice: Slice::default(),
-            next: 0,
-            fetch: FIRST_SLICE_ENTRIES,
-        }
+        let seen = (Rc::clone(&self.store), View::Task);
+        SegmentCursor::new(seen, self.segments, keys, times, direction)
     }
 }
 
@@ -284,6 +265,11 @@ impl Times {
         }
     }
 
+    pub(super) fn starting_at_least(mut self, from_ms: i64) -> Self {
+        self.from = self.from.max(from_ms);
+        self
+    }
+
     /// With what is past the retention and still there.
     pub(super) fn with_expired(mut self) -> Self {
         self.hidden = Hidden::Nothing;
@@ -293,7 +279,7 @@ impl Times {
 
 /// Which keys a scan is for.
 #[derive(Debug)]
-enum Keys {
+pub(super) enum Keys {
     One(Vec<u8>),
     Between(Vec<u8>, Vec<u8>),
     All,
@@ -304,6 +290,7 @@ enum Keys {
 /// Answers changelog keys with their values.
 pub(super) struct SegmentCursor {
     store: Rc<RefCell<TaskStore>>,
+    view: View,
     segments: Segments,
     direction: Direction,
     keys: Keys,
@@ -323,6 +310,38 @@ pub(super) struct SegmentCursor {
 }
 
 impl SegmentCursor {
+    pub(super) fn new(
+        (store, view): (Rc<RefCell<TaskStore>>, View),
+        segments: Segments,
+        keys: Keys,
+        times: Times,
+        direction: Direction,
+    ) -> Self {
+        let observed = store.borrow().observed_ms_as(view);
+        let from = match times.hidden {
+            Hidden::Expired => times
+                .from
+                .max(segments.expired_ms(observed).saturating_add(1)),
+            Hidden::Nothing => times.from,
+        };
+        let (from, to) = (from.max(0), times.to.min(observed));
+        let unvisited = (from <= to).then(|| (segments.segment_of(from), segments.segment_of(to)));
+        SegmentCursor {
+            store,
+            view,
+            segments,
+            direction,
+            keys,
+            times: (from, to),
+            unvisited,
+            visited: 0,
+            rest: None,
+            slice: Slice::default(),
+            next: 0,
+            fetch: FIRST_SLICE_ENTRIES,
+        }
+    }
+
     /// Fetches the next slice; answers false at the end.
     fn advance(&mut self) -> Result<bool, Error> {
         let range = match self.rest.take() {
@@ -337,7 +356,8 @@ impl SegmentCursor {
         };
         let (store, wanted) = (self.store.borrow(), self.fetch);
         let slice = &mut self.slice;
-        slice.fill(|each| store.scan(&range, self.direction, wanted, each))?;
+        let seen = (self.view, &range);
+        slice.fill(|each| store.scan_as(seen, self.direction, wanted, each))?;
         if slice.len() == wanted {
             let (last, _) = slice.get(wanted - 1).expect("a slice has entries");
             let last = [&self.visited.to_be_bytes()[..], last].concat();
@@ -377,7 +397,7 @@ impl SegmentCursor {
         };
         let mut found = None;
         let store = self.store.borrow();
-        store.scan(&range, self.direction, 1, &mut |key, _| {
+        store.scan_as((self.view, &range), self.direction, 1, &mut |key, _| {
             let time = self.segments.time_of(key);
             found = time.map(|time| self.segments.segment_of(time));
         })?;

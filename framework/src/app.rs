@@ -28,6 +28,9 @@ use crate::broker::{Cluster, Wake};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
+use crate::query::{
+    Door, QueryError, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyWindowStore,
+};
 use crate::runtime::{
     BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, WorkerState,
     claim_instance, incarnation, panic_text, prepare, run,
@@ -79,6 +82,8 @@ struct Running {
     threads: Vec<JoinHandle<()>>,
     /// Rings the purger's bell.
     purger: Option<Arc<Wake>>,
+    /// What was found on the broker at the start.
+    inputs: Option<Arc<Inputs>>,
     instance: Option<Instance>,
 }
 
@@ -193,6 +198,7 @@ impl App {
             .threads
             .push(spawn_thread(format!("{application_id}-purger"), purge)?);
         running.purger = Some(bell);
+        running.inputs = Some(Arc::clone(inputs));
         running.instance = Some(instance);
         Ok(())
     }
@@ -227,6 +233,55 @@ impl App {
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// A key-value store, to be read while the application runs: see [`query`](crate::query).
+    ///
+    /// A table's store is one of its keys and values, with timestamps or without, and so is a
+    /// global table's.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::UnknownStore`] and [`QueryError::WrongStore`] when the topology has no such
+    /// store of these types, [`QueryError::NotRunning`] before the start.
+    pub fn store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<ReadOnlyKeyValueStore<K, V>, QueryError> {
+        ReadOnlyKeyValueStore::open(&self.door(), name)
+    }
+
+    /// A window store, with timestamps or without.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](Self::store).
+    pub fn window_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<ReadOnlyWindowStore<K, V>, QueryError> {
+        ReadOnlyWindowStore::open(&self.door(), name)
+    }
+
+    /// A session store.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](Self::store).
+    pub fn session_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<ReadOnlySessionStore<K, V>, QueryError> {
+        ReadOnlySessionStore::open(&self.door(), name)
+    }
+
+    fn door(&self) -> Door {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        Door {
+            topology: Arc::clone(&self.topology),
+            shared: Arc::clone(&self.shared),
+            inputs: running.inputs.as_ref().map(Arc::clone),
+        }
     }
 
     /// Waits until the application has ended.

@@ -17,6 +17,7 @@ pub mod processor;
 pub mod topology;
 mod broker;
 mod runtime;
+pub mod query;
 mod app;
 pub mod test_driver;
 

@@ -20,6 +20,9 @@ pub use onceflow_framework::processor::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, OnFailedRecord,
     Partitions, Processor, Punctuation, PunctuationKind,
 };
+pub use onceflow_framework::query::{
+    QueryError, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyWindowStore,
+};
 pub use onceflow_framework::serde::{
     DefaultSerde, Serde, bincode, bytes, f32, f64, i16, i32, i64, json, nullable, session_windowed,
     time_windowed, utf8, uuid, vec,

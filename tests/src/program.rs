@@ -65,6 +65,11 @@ impl Program {
         &self.app
     }
 
+    /// Waits for what the application is asked.
+    pub fn answer<T>(&self, asked: impl Future<Output = T>) -> T {
+        self.runtime.block_on(asked)
+    }
+
     /// Starts it once more, which it refuses.
     ///
     /// # Errors

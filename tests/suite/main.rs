@@ -10,3 +10,4 @@ mod client_conformance;
 mod exactly_once;
 mod guarantees;
 mod global_stores;
+mod queries;

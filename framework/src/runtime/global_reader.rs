@@ -225,6 +225,7 @@ impl<C: Cluster> Worker<C> {
             match self.fill(&mut reader) {
                 Ok(()) => {
                     self.globals = Some(reader);
+                    self.settings.shared.desk.set_globals(self.settings.number);
                     break;
                 }
                 Err(error) if error.recovery() == Recovery::Restore && attempt < FILLS_MAX => {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::queries::Desk;
 use crate::broker::Wake;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -69,6 +70,7 @@ pub(crate) enum WorkerState {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
+    pub(crate) desk: Desk,
     state: watch::Sender<State>,
     inner: Mutex<Inner>,
 }
@@ -88,6 +90,7 @@ impl Shared {
         let (state, _) = watch::channel(State::Created);
         Shared {
             metrics: Metrics::default(),
+            desk: Desk::default(),
             state,
             inner: Mutex::default(),
         }
@@ -121,11 +124,15 @@ impl Shared {
     pub(crate) fn add_worker(&self, wake: Arc<Wake>) -> usize {
         let mut inner = self.lock();
         inner.workers.push(WorkerState::Rebalancing);
+        self.desk.add_worker(Arc::clone(&wake));
         inner.wakes.push(wake);
         inner.workers.len() - 1
     }
 
     pub(crate) fn set_worker(&self, worker: usize, state: WorkerState) {
+        if state == WorkerState::Ended {
+            self.desk.end(worker);
+        }
         let mut inner = self.lock();
         inner.workers[worker] = state;
         self.publish(&inner);

@@ -68,6 +68,13 @@ impl Inputs {
         self.topics.get(topic).map(|(_, count)| *count)
     }
 
+    /// How many tasks a sub-topology has.
+    pub(crate) fn tasks(&self, sub_topology: u32) -> i32 {
+        let counts = self.topics.values();
+        let of_it = counts.filter(|(number, _)| *number == sub_topology);
+        of_it.map(|(_, count)| *count).max().unwrap_or(0)
+    }
+
     /// All partitions of the topic of a global store.
     pub(crate) fn global_partitions(
         &self,

@@ -15,6 +15,7 @@
 //! - A rebalance is answered between two records: commit or abort first, give up partitions after.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -182,16 +183,17 @@ impl<C: Cluster> Worker<C> {
         self.serve_events()?;
         self.transactor.poll();
         let updated = self.update_globals()?;
+        let asked = self.answer_questions();
         let restoring = self.restore_step()?;
         if self.now() < self.replays.not_before {
-            return Ok(false);
+            return Ok(asked);
         }
         if !self.pace.may_work(self.now()) {
-            return Ok(restoring || updated);
+            return Ok(restoring || updated || asked);
         }
         let processed = self.process()? + self.punctuate()?;
         let committed = self.commit_if_due(processed == 0)?;
-        Ok(processed > 0 || committed || restoring || updated)
+        Ok(processed > 0 || committed || restoring || updated || asked)
     }
 
     fn serve_events(&mut self) -> Result<(), Error> {
@@ -225,6 +227,8 @@ impl<C: Cluster> Worker<C> {
             }
             let started = self.now();
             let turn = self.process_turn(index)?;
+            // Of many tasks each makes a question wait for its own turn only.
+            self.answer_questions();
             processed += turn.records;
             took += self.now() - started;
             if let Some(error) = turn.unreadable {
@@ -423,7 +427,17 @@ impl<C: Cluster> Worker<C> {
         }
     }
 
+    /// Tells the state, and before it whose stores can be asked.
     pub(super) fn report(&self, state: WorkerState) {
+        let running = self.tasks.iter().filter(|active| active.running);
+        let tasks = match state {
+            WorkerState::Running => running.map(ActiveTask::id).collect(),
+            WorkerState::Rebalancing | WorkerState::Ended => BTreeSet::new(),
+        };
+        self.settings
+            .shared
+            .desk
+            .set_tasks(self.settings.number, tasks);
         self.settings.shared.set_worker(self.settings.number, state);
     }
 

@@ -232,7 +232,7 @@ fn naming_worker(ledger: &Ledger<'_>, at: Option<At>) -> Worker {
 fn an_entry_that_is_joined_comes_out_once_across_crashes() {
     let ledger = Ledger::new(Cluster::shared(), "global-crash", 2);
     let points = [
-        (BatchPoint::BeforeBegin, 2),
+        (BatchPoint::BeforeBegin, 1),
         (BatchPoint::RecordProcessed, 30),
         (BatchPoint::BeforeCommit, 1),
         (BatchPoint::AfterCommit, 1),

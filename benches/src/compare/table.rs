@@ -70,11 +70,16 @@ fn throughput(results: &Results, text: &mut String) -> std::fmt::Result {
         for (who, runs) in &contenders {
             row(text, results.records, *who, (ours, runs))?;
         }
-        let unmatched: u64 = contenders.values().flatten().map(|run| run.unmatched).sum();
-        if unmatched > 0 {
+        let unmatched = contenders.iter().filter_map(|(who, runs)| {
+            let count: u64 = runs.iter().map(|run| run.unmatched).sum();
+            (count > 0).then(|| format!("{who} {count}"))
+        });
+        let unmatched: Vec<String> = unmatched.collect();
+        if !unmatched.is_empty() {
             writeln!(
                 text,
-                "\nRecords that came before the row of their key, in the first round: {unmatched}."
+                "\nRecords that came before the row of their key, in the first round: {}.",
+                unmatched.join(", ")
             )?;
         }
         writeln!(text)?;

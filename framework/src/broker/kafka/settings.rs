@@ -41,6 +41,11 @@ const MEMBER: Settings = &[
     // A member learns of a rebalance by its heartbeat: at the default of 3 s, everybody waits so
     // long for the slowest whenever a worker comes or goes.
     ("heartbeat.interval.ms", "500"),
+    // What is fetched ahead lies in memory, with some 350 bytes for a message, and an answer as a
+    // whole until its last message is taken: same rate as with 1 MiB and 10 000, a third less of a
+    // worker that reads eight partitions.
+    ("max.partition.fetch.bytes", "262144"),
+    ("queued.min.messages", "5000"),
 ];
 
 const MEMBER_BOUND: Settings = &[

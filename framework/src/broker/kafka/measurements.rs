@@ -3,10 +3,17 @@
 
 #![expect(clippy::print_stdout, reason = "figures are for a person")]
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::{ClientConfig, TopicPartitionList};
+
+use super::native::{Client, Queue, Role, Taken};
+use super::partitions::add;
 use super::testing::*;
 use crate::broker::{GroupConsumer, Producer, RecordQueue, Wake};
+use crate::record::{Offset, TopicPartition};
 
 fn print(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
@@ -64,6 +71,89 @@ fn rate_of_large_volumes() {
         rate(reading),
         each(taking)
     );
+}
+
+/// Both ways take messages in bulk; in turn, so that neither has the warmer broker.
+#[test]
+#[ignore = "a measurement"]
+fn rate_by_queues_of_partitions_and_by_the_one_of_the_consumer() {
+    const RECORDS: usize = 2_000_000;
+    let world = World::new("queues");
+    let topic = world.topic(4);
+    let mut producer = world.producer("0", &[&topic]);
+    let value = "x".repeat(54); // twice: as key and as value
+    producer.begin().unwrap();
+    for number in 0..RECORDS {
+        let partition = i32::try_from(number % 4).unwrap();
+        while send(&mut producer, partition, &value).is_err() {
+            producer.flush(Duration::from_millis(1)).unwrap();
+        }
+    }
+    commit(&mut producer).unwrap();
+    let partitions: Vec<_> = (0..4)
+        .map(|partition| TopicPartition::new(Arc::clone(&topic), partition))
+        .collect();
+    for round in 0..5 {
+        for (what, is_split) in [("queues of partitions", true), ("one queue", false)] {
+            let group = format!("{}-{round}-{is_split}", world.application);
+            let (client, queues) = reading(&group, &partitions, is_split);
+            let (mut bytes, mut taking, mut records) = (Vec::new(), Duration::ZERO, 0);
+            let (records, took) = timed(|| {
+                while records < RECORDS {
+                    for queue in &queues {
+                        let (count, took) = timed(|| copy_out(queue, &mut bytes));
+                        taking += took;
+                        records += count;
+                    }
+                }
+                records
+            });
+            let rate = records as f64 / took.as_secs_f64() / 1000.0;
+            let each = taking.as_nanos() / records as u128;
+            println!("{what}: {rate:.0}k/s, {each} ns a record in calls");
+            drop((queues, client));
+        }
+    }
+}
+
+/// A client that reads these partitions from their beginning, and the queues to take from.
+fn reading(group: &str, partitions: &[TopicPartition], is_split: bool) -> (Client, Vec<Queue>) {
+    let settings = [
+        ("bootstrap.servers", bootstrap()),
+        ("group.id", group.to_owned()),
+        ("isolation.level", "read_committed".to_owned()),
+        ("enable.auto.commit", "false".to_owned()),
+        ("queued.max.messages.kbytes", "16384".to_owned()),
+        ("fetch.queue.backoff.ms", "10".to_owned()),
+    ];
+    let mut config = ClientConfig::new();
+    config.extend(settings.map(|(name, value)| (name.to_owned(), value)));
+    let client = Client::new(Role::Consumer, &config).unwrap();
+    let wake = Arc::new(Wake::default());
+    let split = partitions
+        .iter()
+        .map(|partition| client.partition(partition, &wake).unwrap());
+    let queues = match is_split {
+        true => split.collect(),
+        false => vec![client.events(Role::Consumer)],
+    };
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        add(&mut list, partition, Offset::ZERO).unwrap();
+    }
+    client.assign(Some(&list)).unwrap();
+    (client, queues)
+}
+
+fn copy_out(queue: &Queue, bytes: &mut Vec<u8>) -> usize {
+    bytes.clear();
+    queue.take(4096, |taken| {
+        if let Taken::Record { key, value, .. } = taken {
+            bytes.extend_from_slice(key.unwrap_or_default());
+            bytes.extend_from_slice(value.unwrap_or_default());
+        }
+        ControlFlow::Continue(())
+    })
 }
 
 #[test]

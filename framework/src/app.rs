@@ -26,14 +26,15 @@ use tokio::sync::watch;
 use crate::broker::kafka::KafkaCluster;
 use crate::broker::{Cluster, Wake};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, panic_text};
 use crate::metrics::Metrics;
+use crate::processor::Executor;
 use crate::query::{
     Door, QueryError, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyWindowStore,
 };
 use crate::runtime::{
     BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, WorkerState,
-    claim_instance, incarnation, panic_text, prepare, run,
+    claim_instance, incarnation, prepare, run,
 };
 use crate::time::{Clock, SystemClock};
 use crate::topology::Topology;
@@ -171,6 +172,7 @@ impl App {
         let state_dir = PathBuf::from(config.state_dir());
         let instance = claim_instance(config.instance_id(), &state_dir, application_id)?;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let executor = Executor::current();
         for _ in 0..self.workers() {
             let wake = Arc::new(Wake::default());
             let settings = WorkerSettings {
@@ -183,6 +185,7 @@ impl App {
                 number: self.shared.add_worker(Arc::clone(&wake)),
                 wake,
                 probe: self.probe.clone(),
+                executor: executor.clone(),
                 instance: Arc::clone(&instance.name),
                 incarnation: incarnation(),
             };

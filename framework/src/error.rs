@@ -5,6 +5,7 @@
 //! - Nobody matches on the text: the [`ErrorKind`] says what failed, [`Recovery`] what happens next.
 //! - An error that concerns a record names the node, the topic-partition and the offset.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -231,11 +232,15 @@ impl Fault {
 
     /// The framework's error, with the node named if it is not yet.
     pub(crate) fn into_error(self, node: &str) -> Error {
+        self.into_error_saying(|| "a processor failed".to_owned())
+            .at_node(node)
+    }
+
+    /// The framework's error; one of the user's says this.
+    pub(crate) fn into_error_saying(self, what: impl FnOnce() -> String) -> Error {
         match self.0 {
-            FaultKind::Framework(error) => error.at_node(node),
-            FaultKind::User(source) => Error::new(ErrorKind::Processing, "a processor failed")
-                .because(source)
-                .at_node(node),
+            FaultKind::Framework(error) => error,
+            FaultKind::User(source) => Error::new(ErrorKind::Processing, what()).because(source),
         }
     }
 }
@@ -267,6 +272,13 @@ impl fmt::Display for Fault {
             FaultKind::User(error) => fmt::Display::fmt(error, f),
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

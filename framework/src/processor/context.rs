@@ -1,10 +1,13 @@
 //! What a processor is given: the way on, the time, the stores, the schedule.
 
 use std::fmt;
+use std::hash::Hash;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::async_calls::AsyncCalls;
+use super::call_queue::{CallQueue, Origin};
 use super::node::Children;
 use super::node_time::NodeTime;
 use super::punctuation::{Punctuation, PunctuationKind};
@@ -432,6 +435,23 @@ impl<K: Clone + 'static, V: Clone + 'static> Context<K, V> {
 
     pub(crate) fn scope(&self) -> &TaskScope {
         &self.scope
+    }
+
+    /// The calls of this node.
+    ///
+    /// # Errors
+    ///
+    /// When they may take longer than a transaction leaves them.
+    pub(super) fn calls<CK: Clone + Eq + Hash + 'static, R: Send + 'static>(
+        &self,
+        policy: &AsyncCalls,
+    ) -> Result<Rc<CallQueue<CK, R>>, Error> {
+        self.scope.calls.queue(self.index, policy)
+    }
+
+    /// What the task is at.
+    pub(super) fn origin(&self) -> Origin {
+        self.scope.origin()
     }
 
     /// Notes that the user code of this node panics.

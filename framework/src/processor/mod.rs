@@ -21,6 +21,13 @@ mod dead_letter;
 mod punctuation;
 mod node_time;
 mod node;
+mod async_calls;
+mod executor;
+mod call_queue;
+#[cfg(test)]
+mod call_queue_tests;
+mod task_calls;
+mod async_node;
 mod source;
 mod sink;
 mod partition;
@@ -28,6 +35,8 @@ mod fixed_key;
 pub mod external;
 mod outlet;
 
+pub use async_calls::{AsyncCalls, Backoff};
+pub use async_node::AsyncProcessor;
 pub use context::Context;
 pub use fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
 pub use node_time::NodeTime;
@@ -35,6 +44,9 @@ pub use partition::{Partitioner, Partitions, murmur2};
 pub use punctuation::{Punctuation, PunctuationKind};
 pub use stores::ConnectedStores;
 
+pub(crate) use async_node::AsyncNode;
+pub(crate) use call_queue::{Origin, Until};
+pub(crate) use executor::Executor;
 pub(crate) use fixed_key::FixedKeyAdapter;
 pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};
 pub(crate) use outbox::Outbox;
@@ -47,6 +59,7 @@ pub(crate) use scope::{
 pub(crate) use sink::{SinkNode, SinkTarget, TopicExtractor};
 pub(crate) use source::{Ingest, Prepared, SourceNode};
 pub use source::{OnBadRecord, OnFailedRecord};
+pub(crate) use task_calls::{CallSettings, TaskCalls};
 
 use crate::error::Fault;
 use crate::record::Record;

@@ -58,6 +58,12 @@ pub(crate) trait Lifecycle {
     fn init(&mut self) -> Result<(), Error>;
     fn punctuate(&mut self, punctuation: Punctuation, timestamp: Timestamp) -> Result<(), Error>;
     fn flush(&mut self) -> Result<(), Error>;
+
+    /// Forwards the next result of its calls, if there is one and it makes any.
+    fn deliver(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn close(&mut self);
 }
 

@@ -12,9 +12,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::call_queue::Origin;
 use super::node_time::NodeTimes;
 use super::outlet::Outlets;
 use super::punctuation::Schedules;
+use super::task_calls::TaskCalls;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{DropReason, Drops};
 use crate::record::{Headers, Offset, Position, TaskId, TopicPartition};
@@ -80,6 +82,8 @@ pub(crate) struct TaskScope {
     /// The way to systems outside Kafka.
     pub(crate) outlets: Outlets,
     pub(crate) schedules: RefCell<Schedules>,
+    /// The asynchronous calls of its nodes.
+    pub(crate) calls: TaskCalls,
     /// What processors share beside stores; as short-lived as they are.
     pub(crate) shared: RefCell<BTreeMap<String, Rc<dyn Any>>>,
     /// The highest timestamp that the task has seen.
@@ -118,6 +122,7 @@ impl TaskScope {
             global_stores: Rc::default(),
             outlets: Outlets::default(),
             schedules: RefCell::new(Schedules::default()),
+            calls: TaskCalls::default(),
             shared: RefCell::default(),
             stream_time: Cell::new(Timestamp::NONE),
             node_times: NodeTimes::default(),
@@ -171,6 +176,22 @@ impl TaskScope {
             topic_partition,
             offset,
         })
+    }
+
+    /// What the task is at: whatever it starts now belongs there.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            at: self.at.get(),
+            stream_time: self.stream_time.get(),
+        }
+    }
+
+    /// Goes to where the task was when it started something; answers what it was at till now.
+    pub(crate) fn return_to(&self, origin: Origin) -> Origin {
+        Origin {
+            at: self.at.replace(origin.at),
+            stream_time: self.stream_time.replace(origin.stream_time),
+        }
     }
 
     /// Notes that a record ends here.

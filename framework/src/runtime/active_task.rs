@@ -153,12 +153,41 @@ impl ActiveTask {
             let raw = lane.queue.head().expect("it was just processed");
             self.task.bury(&raw, &error)?;
             lane.queue.advance();
-            // The nodes are new, so no head is prepared any more.
-            self.lanes.iter_mut().for_each(|lane| lane.prepared = None);
-            return Ok(Progress::Done);
+            self.forget_prepared();
+        } else {
+            lane.queue.advance();
         }
-        lane.queue.advance();
+        self.bury_failed_calls()?;
         Ok(Progress::Done)
+    }
+
+    /// The nodes are new, so no head is prepared any more.
+    fn forget_prepared(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.prepared = None);
+    }
+
+    /// Buries the records of calls that failed and were passed over: still of this batch.
+    fn bury_failed_calls(&mut self) -> Result<(), Error> {
+        let failed = self.task.take_failed_calls();
+        for call in &failed {
+            let Some((input, offset)) = call.at else {
+                continue;
+            };
+            let mut lanes = self.lanes.iter().filter(|lane| lane.input == input);
+            if let Some(raw) = lanes.find_map(|lane| lane.queue.find(offset)) {
+                self.task.bury(&raw, &call.error)?;
+            }
+        }
+        if !failed.is_empty() {
+            self.forget_prepared();
+        }
+        Ok(())
+    }
+
+    /// Has the task finish what it has put off, before the batch is committed.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        self.task.flush()?;
+        self.bury_failed_calls()
     }
 
     /// The lane whose head has the lowest timestamp; a head that is dropped is passed over.

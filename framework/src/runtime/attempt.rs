@@ -20,8 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::task::Task;
-use super::worker::panic_text;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, panic_text};
 use crate::metrics::DropReason;
 use crate::record::RawRecord;
 use crate::topology::TaskChain;
@@ -40,6 +39,7 @@ impl Task {
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().hold();
         }
+        self.scope.calls.hold();
         // What processors have put off is done with the record: new ones would not know of it.
         let attempt = || call(&self.chain).and_then(|()| self.flush_processors());
         let called = catch_unwind(AssertUnwindSafe(attempt));
@@ -72,6 +72,7 @@ impl Task {
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().undo()?;
         }
+        self.scope.calls.undo();
         let schedules = self.scope.schedules.borrow().clone();
         self.new_processors(&schedules)
     }

@@ -13,8 +13,8 @@ use crate::processor::external::{
     ExternalTask,
 };
 use crate::processor::{
-    Collector, Context, OnBadRecord, OnFailedRecord, OutgoingRecord, Processor, Punctuation,
-    PunctuationKind, TopicId,
+    CallSettings, Collector, Context, OnBadRecord, OnFailedRecord, OutgoingRecord, Processor,
+    Punctuation, PunctuationKind, TopicId,
 };
 use crate::record::{Headers, Offset, Record, TaskId, TopicPartition};
 use crate::serde::utf8;
@@ -155,6 +155,7 @@ fn task(database: &Database, lines: [&[(i64, &str)]; 2], on_failed: OnFailedReco
         dead_letters: None,
         log_at_close: false,
         global_stores: Rc::default(),
+        calls: CallSettings::default(),
     };
     let id = TaskId {
         sub_topology: 0,

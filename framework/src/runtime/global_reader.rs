@@ -30,9 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::globals::Globals;
-use super::worker::{Worker, panic_text};
+use super::worker::Worker;
 use crate::broker::{ChangelogReader, Chunk, Cluster};
-use crate::error::{Error, ErrorKind, Recovery};
+use crate::error::{Error, ErrorKind, Recovery, panic_text};
 use crate::metrics::Drops;
 use crate::processor::GlobalStores;
 use crate::record::{Offset, TopicPartition};

@@ -17,6 +17,7 @@ mod idle;
 mod active_task;
 mod task;
 mod attempt;
+mod calls;
 mod external;
 mod catch_up;
 #[cfg(test)]
@@ -43,4 +44,4 @@ pub(crate) use queries::{Place, Reply, Unasked, WAITING_MAX};
 pub(crate) use shared::{Shared, WorkerState};
 pub(crate) use task::{DurableStore, Task, TaskSettings};
 pub(crate) use topics::{Inputs, prepare};
-pub(crate) use worker::{WorkerSettings, panic_text, run};
+pub(crate) use worker::{WorkerSettings, run};

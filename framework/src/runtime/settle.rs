@@ -43,7 +43,7 @@ impl<C: Cluster> Worker<C> {
             return Ok(());
         }
         for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
-            guard(active, |active| active.task.flush())?;
+            guard(active, ActiveTask::flush)?;
             active.task.log_staged()?;
         }
         let offsets: Vec<_> = self.tasks.iter().flat_map(ActiveTask::offsets).collect();

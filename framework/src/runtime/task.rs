@@ -14,11 +14,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::calls::FailedCall;
 use crate::error::Error;
 use crate::metrics::Drops;
 use crate::processor::{
-    Collector, GlobalStores, OnBadRecord, OnFailedRecord, Outbox, OutgoingRecord, Prepared,
-    PunctuationKind, Schedules, StoreSlot, TaskScope,
+    CallSettings, Collector, GlobalStores, OnBadRecord, OnFailedRecord, Outbox, OutgoingRecord,
+    Prepared, PunctuationKind, Schedules, StoreSlot, TaskCalls, TaskScope, Until,
 };
 use crate::record::{Offset, RawRecord, TaskId};
 use crate::state::{NO_HEADERS, TaskStore};
@@ -37,6 +38,7 @@ pub(crate) struct TaskSettings {
     pub(crate) global_stores: Rc<GlobalStores>,
     /// Whether a batch logs the last value of each key it wrote, instead of each.
     pub(crate) log_at_close: bool,
+    pub(crate) calls: CallSettings,
 }
 
 /// A running task.
@@ -47,6 +49,8 @@ pub(crate) struct Task {
     /// Between the nodes and the collector, if failed records are passed over.
     pub(super) outbox: Option<Rc<Outbox>>,
     pub(super) chain: TaskChain,
+    /// Of the open batch, until somebody asks for them.
+    pub(super) failed_calls: Vec<FailedCall>,
     /// The highest timestamp processed of each input, in the order of the inputs.
     partition_times: Vec<Timestamp>,
     committed: Times,
@@ -98,6 +102,7 @@ impl Task {
         };
         let mut scope = TaskScope::new(id, application_id, clock, Rc::clone(&collector));
         scope.global_stores = Rc::clone(&settings.global_stores);
+        scope.calls = TaskCalls::new(settings.calls.clone());
         if let Some(topic) = &settings.dead_letters {
             scope.dead_letters = Some(collector.topic(topic)?);
         }
@@ -140,6 +145,7 @@ impl Task {
             scope,
             outbox,
             chain,
+            failed_calls: Vec::new(),
             partition_times,
             committed,
             last: None,
@@ -232,6 +238,7 @@ impl Task {
             let entry = &chain.inputs[input];
             entry.source.borrow_mut().process(entry.slot)
         })?;
+        self.take_results()?;
         self.punctuate(PunctuationKind::StreamTime)?;
         Ok(given_up)
     }
@@ -246,6 +253,9 @@ impl Task {
         };
         if due > now || !now.is_some() {
             return Ok(0);
+        }
+        if kind == PunctuationKind::StreamTime {
+            self.finish_calls()?;
         }
         self.scope.at.set(None);
         self.scope.record_time.set(now);
@@ -264,13 +274,23 @@ impl Task {
         }
     }
 
-    /// Has processors forward what they hold back, before the batch is committed.
-    pub(crate) fn flush(&self) -> Result<(), Error> {
+    /// Finishes all calls, and has processors forward what they hold back, before the batch is
+    /// committed: node by node, for what one forwards may be another's call.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
         // What was put off comes from the batch's records: an external sink asks from which.
         self.scope.at.set(self.last);
-        self.flush_processors()
+        if self.scope.calls.is_empty() {
+            return self.flush_processors();
+        }
+        let nodes: Vec<usize> = self.chain.processors.keys().copied().collect();
+        for node in nodes {
+            self.take_results_of(node, Until::Done)?;
+            self.chain.processors[&node].borrow_mut().flush()?;
+        }
+        Ok(())
     }
 
+    /// As [`flush`](Self::flush), without calls.
     pub(super) fn flush_processors(&self) -> Result<(), Error> {
         let mut processors = self.chain.processors.values();
         processors.try_for_each(|processor| processor.borrow_mut().flush())
@@ -333,6 +353,8 @@ impl Task {
         }
         drop(self.scope.take_drops());
         self.scope.outlets.each(|outlet| outlet.discard());
+        self.scope.calls.clear();
+        self.failed_calls.clear();
         self.scope.node_times.roll_back();
         self.last = None;
         self.scope.at.set(None);

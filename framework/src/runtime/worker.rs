@@ -14,7 +14,6 @@
 //!   transaction, staged writes, processors, queues.
 //! - A rebalance is answered between two records: commit or abort first, give up partitions after.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -34,7 +33,8 @@ use super::topics::Inputs;
 use super::transaction::{Terms, Transactor};
 use crate::broker::{Cluster, ConsumerEvent, GroupConsumer, Wake};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Recovery};
+use crate::error::{Error, ErrorKind, Recovery, panic_text};
+use crate::processor::{CallSettings, Executor};
 use crate::record::{Offset, TopicPartition};
 use crate::time::Clock;
 use crate::topology::Topology;
@@ -65,6 +65,8 @@ pub(crate) struct WorkerSettings<C: Cluster> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) wake: Arc<Wake>,
     pub(crate) probe: Probe,
+    /// Where asynchronous calls run.
+    pub(crate) executor: Executor,
     /// Its number among the workers of this process.
     pub(crate) number: usize,
     /// The process's stable name.
@@ -424,6 +426,10 @@ impl<C: Cluster> Worker<C> {
                 None => Rc::default(),
             },
             log_at_close: true,
+            calls: CallSettings {
+                executor: self.settings.executor.clone(),
+                limit_max: Some(self.settings.config.transaction_timeout() / 2),
+            },
         }
     }
 
@@ -471,11 +477,4 @@ pub(super) fn guard<R>(
                 .blame_panic(Error::new(ErrorKind::Processing, message)))
         }
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "no message".to_owned())
 }

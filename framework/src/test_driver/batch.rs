@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use super::engine::EXTERNAL_COMMIT_WITHIN;
 use crate::error::{Error, ErrorKind};
-use crate::processor::{Collector, OnBadRecord, OnFailedRecord, OutgoingRecord, TopicId};
+use crate::processor::{
+    CallSettings, Collector, OnBadRecord, OnFailedRecord, OutgoingRecord, TopicId,
+};
 use crate::record::{Headers, Offset, TaskId, TopicPartition};
 use crate::runtime::{ActiveTask, Lane, Progress, Stamp, Task, TaskSettings};
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -80,6 +82,7 @@ impl BatchDriver {
             dead_letters: None,
             global_stores: Rc::default(),
             log_at_close: true,
+            calls: CallSettings::default(),
         };
         let counted = Rc::new(Counted::default());
         let collector: Rc<dyn Collector> = Rc::clone(&counted) as _;
@@ -152,7 +155,7 @@ impl BatchDriver {
                 Progress::Idle => break,
             }
         }
-        self.task.task.flush()?;
+        self.task.flush()?;
         self.task.task.log_staged()?;
         self.task.commit_external(EXTERNAL_COMMIT_WITHIN)?;
         self.task.committed()?;

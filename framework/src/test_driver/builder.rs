@@ -10,7 +10,7 @@ use super::TestDriver;
 use super::capture::Capture;
 use super::engine::{Engine, Setup};
 use crate::error::{Error, ErrorKind};
-use crate::processor::{OnBadRecord, OnFailedRecord};
+use crate::processor::{CallSettings, OnBadRecord, OnFailedRecord};
 use crate::record::TaskId;
 use crate::runtime::TaskSettings;
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -130,6 +130,7 @@ impl TestDriverBuilder {
             global_stores: Rc::default(),
             // One record a batch: every put is to be seen.
             log_at_close: false,
+            calls: CallSettings::default(),
         };
         let setup = Setup {
             topology: self.topology,

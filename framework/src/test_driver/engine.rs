@@ -285,7 +285,7 @@ impl Engine {
         let processed = self.running[place].task.process(input, offset, timestamp);
         let given_up = matches!(processed, Ok(Some(_)));
         let outcome = processed.and_then(|error| match error {
-            Some(error) => self.bury(place, input, &error),
+            Some(error) => self.bury(place, (input, offset), &error),
             None => Ok(()),
         });
         self.end_transaction(place, outcome)?;
@@ -296,11 +296,16 @@ impl Engine {
         self.punctuate_others(place)
     }
 
-    /// The record that was processed last went to the topic of dead letters.
-    fn bury(&self, place: usize, input: usize, error: &Error) -> Result<(), Error> {
-        let last = self.running[place].queues[input].next - 1;
-        let record = self.record(place, input, last);
-        let record = record.expect("it was just processed");
+    /// A record that was processed goes to the topic of dead letters.
+    fn bury(
+        &self,
+        place: usize,
+        (input, offset): (usize, Offset),
+        error: &Error,
+    ) -> Result<(), Error> {
+        let offset = usize::try_from(offset.get()).ok();
+        let record = offset.and_then(|offset| self.record(place, input, offset));
+        let record = record.expect("it was processed");
         let running = &self.running[place];
         running.task.bury(&raw(&record), error)
     }
@@ -410,22 +415,21 @@ impl Engine {
 
     /// Commits what a task did, or takes it back and passes the error on.
     fn end_transaction(&mut self, place: usize, outcome: Result<(), Error>) -> Result<(), Error> {
-        let ends = self.ends(place);
+        let finished = outcome.and_then(|()| self.finish(place));
         let running = &mut self.running[place];
-        let flushed = outcome.and_then(|()| {
-            running.task.flush()?;
-            running.task.commit_external(&ends, EXTERNAL_COMMIT_WITHIN)
-        });
-        if let Err(error) = flushed {
-            self.setup.capture.abort();
-            // The nodes are new after it, so no head is prepared any more.
-            running
-                .queues
-                .iter_mut()
-                .for_each(|queue| queue.head = None);
-            running.task.rolled_back()?;
-            return Err(error);
-        }
+        let renewed = match finished {
+            Ok(renewed) => renewed,
+            Err(error) => {
+                self.setup.capture.abort();
+                // The nodes are new after it, so no head is prepared any more.
+                running
+                    .queues
+                    .iter_mut()
+                    .for_each(|queue| queue.head = None);
+                running.task.rolled_back()?;
+                return Err(error);
+            }
+        };
         for (at, count) in running.task.committed()? {
             *self.drops.entry(at).or_default() += count;
         }
@@ -436,7 +440,24 @@ impl Engine {
                 self.prepare(place, input)?;
             }
         }
-        Ok(())
+        match renewed {
+            true => self.prepare_again(place),
+            false => Ok(()),
+        }
+    }
+
+    /// Has a task finish what it has put off; answers whether its nodes are new.
+    fn finish(&mut self, place: usize) -> Result<bool, Error> {
+        let ends = self.ends(place);
+        let task = &mut self.running[place].task;
+        task.flush()?;
+        let failed = task.take_failed_calls();
+        task.commit_external(&ends, EXTERNAL_COMMIT_WITHIN)?;
+        failed.iter().try_for_each(|call| match call.at {
+            Some(at) => self.bury(place, at, &call.error),
+            None => Ok(()),
+        })?;
+        Ok(!failed.is_empty())
     }
 
     /// Ends every task as a crash would and starts them again: stores come back from their

@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::node::{
-    NodeFactory, NodeKind, NodeSpec, ProcessorFactory, SinkFactory, SourceFactory, Target,
+    AsyncFactory, NodeFactory, NodeKind, NodeSpec, ProcessorFactory, SinkFactory, SourceFactory,
+    Target,
 };
 use super::options::{Consumed, Produced, TopicName};
 use super::source_store::{RowsOf, SourceStore};
@@ -14,7 +15,9 @@ use super::sub_topology::split;
 use super::{InternalTopic, Topology};
 use crate::error::{Error, ErrorKind};
 use crate::processor::external::ExternalSink;
-use crate::processor::{ExternalNode, FixedKeyAdapter, FixedKeyProcessor, Processor};
+use crate::processor::{
+    AsyncCalls, AsyncProcessor, ExternalNode, FixedKeyAdapter, FixedKeyProcessor, Processor,
+};
 use crate::record::Record;
 use crate::state::{StoreBuilder, StoreSpec};
 
@@ -178,6 +181,62 @@ impl TopologyBuilder {
         let sink = Arc::new(sink);
         let supplier = move || ExternalNode::new(Arc::clone(&sink));
         let _end: NodeRef<(), ()> = self.add_processor(name, supplier, parents);
+    }
+
+    /// Adds a processor that calls the outside, many calls at a time; one value serves all tasks.
+    ///
+    /// ```
+    /// use onceflow_framework::processor::{AsyncCalls, AsyncProcessor};
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::test_driver::TestDriver;
+    /// use onceflow_framework::topology::{Consumed, Produced, TopologyBuilder};
+    /// use onceflow_framework::{Fault, Record, Timestamp};
+    ///
+    /// /// Asks for the price of what was ordered.
+    /// struct Prices;
+    ///
+    /// impl AsyncProcessor for Prices {
+    ///     type KeyIn = String;
+    ///     type ValueIn = i64;
+    ///     type KeyOut = String;
+    ///     type ValueOut = i64;
+    ///     type Results = Option<Record<String, i64>>;
+    ///
+    ///     async fn call(&self, order: Record<String, i64>) -> Result<Self::Results, Fault> {
+    ///         let cents = match order.key.as_str() {
+    ///             "nuts" => 3,
+    ///             _ => return Ok(None), // a client's `get(..).await?` stands here
+    ///         };
+    ///         let total = cents * order.value;
+    ///         Ok(Some(order.with_value(total)))
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let orders = builder.add_source("orders", ["orders"], Consumed::<String, i64>::new());
+    /// let prices = builder.add_async_processor("prices", Prices, AsyncCalls::new(), &[&orders]);
+    /// builder.add_sink("out", "totals", Produced::new(), &[&prices]);
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// orders.pipe("nuts", 7, Timestamp::from_millis(1))?;
+    /// orders.pipe("bolts", 7, Timestamp::from_millis(2))?;
+    /// let totals = driver.output_topic("totals", utf8(), i64());
+    /// assert_eq!(totals.read_key_values()?, [("nuts".to_owned(), 21)]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    pub fn add_async_processor<P: AsyncProcessor>(
+        &mut self,
+        name: &str,
+        processor: P,
+        calls: AsyncCalls,
+        parents: &[&NodeRef<P::KeyIn, P::ValueIn>],
+    ) -> NodeRef<P::KeyOut, P::ValueOut> {
+        let parents = self.parents_of(name, parents);
+        let kind = NodeKind::Processor { stores: Vec::new() };
+        let processor = Arc::new(processor);
+        let factory = AsyncFactory { processor, calls };
+        self.add(name, kind, parents, Arc::new(factory))
     }
 
     /// Adds a sink that writes to `topic`.

@@ -10,7 +10,8 @@ use super::instantiate::Assembly;
 use super::options::{Consumed, OffsetReset, Produced, TopicName};
 use crate::error::Error;
 use crate::processor::{
-    Context, Link, Processor, ProcessorNode, SinkNode, SinkTarget, SourceNode, TopicExtractor,
+    AsyncCalls, AsyncNode, AsyncProcessor, Context, Link, Processor, ProcessorNode, SinkNode,
+    SinkTarget, SourceNode, TopicExtractor,
 };
 
 /// A node of a topology, without its types.
@@ -116,6 +117,30 @@ impl<P: Processor, F: Fn() -> P + Send + Sync> NodeFactory for ProcessorFactory<
             Rc::clone(&assembly.scope),
         );
         let instance = Rc::new(RefCell::new(ProcessorNode::new((self.0)(), context)));
+        let link: Link<P::KeyIn, P::ValueIn> = Rc::clone(&instance) as _;
+        assembly.add_node(node, Box::new(link) as Box<dyn Any>);
+        assembly.add_lifecycle(node, instance);
+        Ok(())
+    }
+}
+
+pub(super) struct AsyncFactory<P> {
+    pub(super) processor: Arc<P>,
+    pub(super) calls: AsyncCalls,
+}
+
+impl<P: AsyncProcessor> NodeFactory for AsyncFactory<P> {
+    fn instantiate(&self, node: usize, assembly: &mut Assembly<'_>) -> Result<(), Error> {
+        let context = Context::new(
+            Arc::clone(&assembly.spec(node).name),
+            node,
+            Vec::new(),
+            assembly.children::<P::KeyOut, P::ValueOut>(node),
+            Rc::clone(&assembly.scope),
+        );
+        let processor = Arc::clone(&self.processor);
+        let instance = AsyncNode::new(processor, self.calls.clone(), context);
+        let instance = Rc::new(RefCell::new(instance));
         let link: Link<P::KeyIn, P::ValueIn> = Rc::clone(&instance) as _;
         assembly.add_node(node, Box::new(link) as Box<dyn Any>);
         assembly.add_lifecycle(node, instance);

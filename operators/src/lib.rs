@@ -63,6 +63,7 @@ mod grouped;
 mod repartition;
 mod builder;
 mod stateless;
+mod asynchronous;
 mod aggregate;
 mod windows;
 mod suppress;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use onceflow_framework::Record;
 use onceflow_framework::processor::external::ExternalSink;
-use onceflow_framework::processor::{FixedKeyProcessor, Processor};
+use onceflow_framework::processor::{AsyncCalls, AsyncProcessor, FixedKeyProcessor, Processor};
 use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopicName, TopologyBuilder};
 
 use crate::Data;
@@ -101,6 +101,21 @@ impl<'t> Lowering<'t> {
         let _node = self
             .topology
             .add_fixed_key_processor(name, supplier, &parents);
+        self.parents = vec![Arc::clone(name)];
+    }
+
+    /// As [`processor`](Self::processor), for one that calls the outside.
+    pub(crate) fn async_processor<P: AsyncProcessor>(
+        &mut self,
+        name: &Arc<str>,
+        processor: P,
+        calls: AsyncCalls,
+    ) {
+        let parents = self.parents::<P::KeyIn, P::ValueIn>();
+        let parents: Vec<_> = parents.iter().collect();
+        let _node = self
+            .topology
+            .add_async_processor(name, processor, calls, &parents);
         self.parents = vec![Arc::clone(name)];
     }
 

@@ -17,8 +17,9 @@ pub use crate::{
     TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };
 pub use onceflow_framework::processor::{
-    Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, OnBadRecord, OnFailedRecord,
-    Partitions, Processor, Punctuation, PunctuationKind,
+    AsyncCalls, AsyncProcessor, Backoff, Context, FixedKeyContext, FixedKeyProcessor,
+    FixedKeyRecord, OnBadRecord, OnFailedRecord, Partitions, Processor, Punctuation,
+    PunctuationKind,
 };
 pub use onceflow_framework::query::{
     QueryError, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyWindowStore,

@@ -148,7 +148,7 @@ pub(crate) struct Step<K, V, K2, V2, F> {
 }
 
 /// In and out.
-type Types<K, V, K2, V2> = PhantomData<fn(K, V) -> (K2, V2)>;
+pub(crate) type Types<K, V, K2, V2> = PhantomData<fn(K, V) -> (K2, V2)>;
 
 impl<K, V, K2, V2, F> Step<K, V, K2, V2, F>
 where

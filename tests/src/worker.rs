@@ -65,6 +65,8 @@ impl Orders {
 pub enum Application {
     /// [`ledger`](crate::ledger).
     Ledger,
+    /// The same, with a slow service that is asked about each entry.
+    Asking,
     /// [`punctual`](crate::punctual).
     Punctual,
     /// [`naming`](crate::naming).

@@ -13,9 +13,9 @@ use std::{
     },
 };
 
-use onceflow_framework::{App, BatchPoint, Config, Error};
+use onceflow_framework::{App, BatchPoint, Config, Error, processor::AsyncCalls};
 use onceflow_tests::{
-    ledger::no_hook,
+    ledger::{no_hook, slow_service},
     naming, punctual,
     wait::spawn,
     worker::{Application, At, CLOSE_TIMEOUT, Orders, Then},
@@ -53,6 +53,10 @@ async fn run(orders: Orders) -> Result<(), Error> {
     let config = Config::from_properties(orders.properties)?;
     let topology = match orders.application {
         Application::Ledger => orders.topics.topology(no_hook())?,
+        Application::Asking => {
+            let calls = AsyncCalls::new();
+            orders.topics.asking(no_hook(), slow_service(), calls)?
+        }
         Application::Punctual => punctual::topology(&orders.topics)?,
         Application::Naming => naming::topology(&orders.topics)?,
     };

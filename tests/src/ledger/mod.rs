@@ -20,7 +20,9 @@ use std::{
 
 pub use journal::{Entry, Journal};
 pub use tally::{Tallies, Tally};
-pub use topology::{BALANCES, BRANCHES, BY_BRANCH, Hook, LedgerTopics, no_hook};
+pub use topology::{
+    BALANCES, BRANCHES, BY_BRANCH, Hook, LedgerTopics, Service, no_hook, slow_service,
+};
 
 use onceflow_framework::config::{Config, ConfigBuilder};
 

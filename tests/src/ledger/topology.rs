@@ -8,6 +8,8 @@
 //!                                                      "number sum account number amount"
 //! ```
 //!
+//! With a service, that is asked about each entry before it is balanced.
+//!
 //! # Invariants
 //!
 //! - An output names its number among the outputs of its key and the sum so far: a record that is
@@ -15,9 +17,11 @@
 //! - Timestamps and headers go through untouched.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::serde::{Deserialize, Serialize};
-use onceflow_framework::processor::{Context, Processor};
+use futures::future::BoxFuture;
+use onceflow_framework::processor::{AsyncCalls, AsyncProcessor, Context, Processor};
 use onceflow_framework::state::{KeyValueStore, StoreBuilder, TimestampedKeyValueStore};
 use onceflow_framework::topology::{Consumed, Produced, Topology, TopologyBuilder};
 use onceflow_framework::{Error, Fault, Record, serde};
@@ -38,6 +42,9 @@ pub const BY_BRANCH: &str = "by-branch-repartition";
 /// What a test does to a record in flight, it does here: fail, panic, take its time.
 pub type Hook = Arc<dyn Fn(&str, u64, i64) -> Result<(), Fault> + Send + Sync>;
 
+/// Asked about each entry, many at a time: account, amount. It takes its time, fails, hangs.
+pub type Service = Arc<dyn Fn(String, i64) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
+
 /// The users' topics of one application.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LedgerTopics {
@@ -56,9 +63,37 @@ impl LedgerTopics {
     ///
     /// None, unless the framework has a bug.
     pub fn topology(&self, hook: Hook) -> Result<Topology, Error> {
+        self.topology_of(hook, None)
+    }
+
+    /// As [`topology`](Self::topology), with a service that is asked about each entry.
+    ///
+    /// # Errors
+    ///
+    /// None, unless the framework has a bug.
+    pub fn asking(
+        &self,
+        hook: Hook,
+        service: Service,
+        calls: AsyncCalls,
+    ) -> Result<Topology, Error> {
+        self.topology_of(hook, Some((service, calls)))
+    }
+
+    fn topology_of(
+        &self,
+        hook: Hook,
+        service: Option<(Service, AsyncCalls)>,
+    ) -> Result<Topology, Error> {
         let mut builder = TopologyBuilder::new();
         let input = Consumed::with(serde::utf8(), serde::i64());
         let entries = builder.add_source("entries", [self.input.as_str()], input);
+        let entries = match service {
+            Some((service, calls)) => {
+                builder.add_async_processor("ask", Ask(service), calls, &[&entries])
+            }
+            None => entries,
+        };
         let supplier = move || Balance {
             store: None,
             hook: Arc::clone(&hook),
@@ -97,6 +132,38 @@ impl LedgerTopics {
 #[must_use]
 pub fn no_hook() -> Hook {
     Arc::new(|_, _, _| Ok(()))
+}
+
+/// A service that answers after a few milliseconds, later entries before earlier ones.
+#[must_use]
+pub fn slow_service() -> Service {
+    Arc::new(|_account, amount| {
+        Box::pin(async move {
+            let millis = 1 + amount.unsigned_abs() % 8;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it stands for something far away"
+            )]
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Ok(())
+        })
+    })
+}
+
+/// Lets an entry pass once the service has answered.
+struct Ask(Service);
+
+impl AsyncProcessor for Ask {
+    type KeyIn = String;
+    type ValueIn = i64;
+    type KeyOut = String;
+    type ValueOut = i64;
+    type Results = [Record<String, i64>; 1];
+
+    async fn call(&self, entry: Record<String, i64>) -> Result<Self::Results, Fault> {
+        (self.0)(entry.key.clone(), entry.value).await?;
+        Ok([entry])
+    }
 }
 
 /// Numbers the entries of an account and sums their amounts.

@@ -8,6 +8,7 @@ mod poison;
 mod outages;
 mod chaos;
 mod time;
+mod calls;
 mod idle;
 mod setup;
 mod zombies;

@@ -1,0 +1,352 @@
+//! Asynchronous calls: their results are in the transaction of the record that made them, whatever
+//! happens while they are in flight.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use onceflow_framework::{
+    App, BatchPoint, Config, Error, ErrorKind, Fault, Record, Topology, TopologyBuilder,
+    config::ConfigBuilder,
+    metrics::DropReason,
+    processor::{AsyncCalls, AsyncProcessor, Backoff, OnFailedRecord},
+    topology::{Consumed, Produced},
+};
+use onceflow_tests::{
+    Cluster, Outgoing, Program,
+    ledger::{Ledger, Service, no_hook, slow_service},
+    texts, unique,
+    wait::{Stopwatch, wait_until},
+    worker::{Application, At, Orders, Worker},
+};
+
+use super::{WORKER, outlast_transaction};
+
+/// A worker process that asks a slow service about each entry.
+fn asking_worker(ledger: &Ledger<'_>, at: Option<At>) -> Worker {
+    let mut properties = ledger.properties("a");
+    properties.push(("static.membership".to_owned(), "true".to_owned()));
+    let topics = ledger.topics.clone();
+    let application = Application::Asking;
+    Worker::obeying(
+        WORKER,
+        &Orders {
+            properties,
+            application,
+            topics,
+            at,
+        },
+    )
+}
+
+/// The same in this process, with a service of the test's.
+fn asking(ledger: &Ledger<'_>, service: Service, calls: AsyncCalls) -> Program {
+    let config = ledger.config("a").build().unwrap();
+    let topology = ledger.topics.asking(no_hook(), service, calls).unwrap();
+    Program::start(topology, config).unwrap()
+}
+
+/// Dies at the `occurrence`-th time that a point is reached, with calls in flight where there are
+/// any, in the first batch and in a later one.
+fn dies_and_goes_on(point: BatchPoint, later: u64) {
+    for occurrence in [1, later] {
+        let ledger = Ledger::new(Cluster::shared(), "asking", 2);
+        ledger.feed(300);
+        asking_worker(&ledger, Some(At::abort(point, occurrence))).wait_for_abort();
+        ledger.feed(100);
+        let successor = asking_worker(&ledger, None);
+        ledger.wait_for_all();
+        successor.close();
+        ledger.audit();
+    }
+}
+
+#[test]
+fn a_crash_before_a_batch_of_calls_begins() {
+    dies_and_goes_on(BatchPoint::BeforeBegin, 3);
+}
+
+#[test]
+fn a_crash_with_calls_in_flight() {
+    dies_and_goes_on(BatchPoint::RecordProcessed, 250);
+}
+
+#[test]
+fn a_crash_with_all_results_there() {
+    dies_and_goes_on(BatchPoint::BeforeSendOffsets, 3);
+}
+
+#[test]
+fn a_crash_with_the_offsets_of_calls_pending() {
+    dies_and_goes_on(BatchPoint::AfterSendOffsets, 3);
+}
+
+#[test]
+fn a_crash_with_the_commit_of_results_not_sent() {
+    dies_and_goes_on(BatchPoint::BeforeCommit, 3);
+}
+
+#[test]
+fn a_crash_with_results_not_applied() {
+    dies_and_goes_on(BatchPoint::AfterCommit, 3);
+}
+
+#[test]
+fn a_crash_with_results_applied() {
+    dies_and_goes_on(BatchPoint::AfterApply, 3);
+}
+
+/// At moments that nobody chose, most of them while calls are awaited.
+#[test]
+fn a_kill_under_load() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-kill", 2);
+    for round in 0..3 {
+        ledger.feed(400);
+        let victim = asking_worker(&ledger, None);
+        ledger.wait_for(400 * round + 1);
+        victim.kill();
+    }
+    let last = asking_worker(&ledger, None);
+    ledger.wait_for_all();
+    last.close();
+    ledger.audit();
+}
+
+#[test]
+fn closing_waits_for_the_calls_of_the_open_batch() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-close", 2);
+    for round in 0..3 {
+        ledger.feed(200);
+        let program = asking(&ledger, slow_service(), AsyncCalls::new());
+        ledger.wait_for(200 * round + 1);
+        program.close().unwrap();
+    }
+    let last = asking(&ledger, slow_service(), AsyncCalls::new());
+    ledger.wait_for_all();
+    last.close().unwrap();
+    ledger.audit();
+}
+
+/// What an aborted attempt asked is asked again, and its answers are nobody's.
+#[test]
+fn a_batch_that_is_aborted_and_replayed_has_its_own_answers_only() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-replay", 1);
+    ledger.feed(200);
+    let was_slow = Arc::new(AtomicBool::new(false));
+    let hook = outlast_transaction(&was_slow);
+    let config = ledger
+        .config("a")
+        .property("transaction.timeout.ms", "1000");
+    let calls = AsyncCalls::new().timeout(Duration::from_millis(400));
+    let topology = ledger.topics.asking(hook, slow_service(), calls).unwrap();
+    let program = Program::start(topology, config.build().unwrap()).unwrap();
+    ledger.wait_for_all();
+    program.close().unwrap();
+    assert!(was_slow.load(Ordering::Relaxed));
+    ledger.audit();
+}
+
+/// A service that never answers about the entry that comes `nth`, until it is repaired.
+fn hanging_service(nth: usize, repaired: &Arc<AtomicBool>) -> Service {
+    let (asked, repaired) = (AtomicUsize::new(0), Arc::clone(repaired));
+    Arc::new(move |_account, _amount| {
+        let asked = asked.fetch_add(1, Ordering::Relaxed);
+        let hangs = asked == nth && !repaired.load(Ordering::Relaxed);
+        Box::pin(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn a_call_that_never_returns_stops_the_application_in_time_and_loses_nothing() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-hang", 1);
+    ledger.feed(200);
+    let repaired = Arc::new(AtomicBool::new(false));
+    let calls = AsyncCalls::new()
+        .timeout(Duration::from_millis(200))
+        .max_in_flight(1);
+    let watch = Stopwatch::start();
+    let error = asking(&ledger, hanging_service(100, &repaired), calls.clone()).failure();
+    let told = error.to_string();
+    assert!(
+        watch.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        watch.elapsed()
+    );
+    assert_eq!(error.kind(), ErrorKind::Processing);
+    let position = format!("node ask, {}-0 at offset 100", ledger.topics.input);
+    assert!(told.contains(&position), "{told}");
+    assert!(told.contains("took longer than 200ms"), "{told}");
+    assert!(ledger.consumed_to(0) <= 100, "it is not passed over");
+
+    repaired.store(true, Ordering::Relaxed);
+    let program = asking(&ledger, hanging_service(100, &repaired), calls);
+    ledger.wait_for_all();
+    program.close().unwrap();
+    ledger.audit();
+}
+
+#[test]
+fn calls_that_fail_now_and_then_are_made_again_and_change_nothing() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-flaky", 2);
+    ledger.feed(500);
+    let asked = AtomicUsize::new(0);
+    let flaky: Service = Arc::new(move |_account, _amount| {
+        let asked = asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            assert!(asked % 7 != 3, "one in seven panics");
+            match asked % 5 {
+                2 => Err(Fault::message("one in five fails")),
+                _ => Ok(()),
+            }
+        })
+    });
+    let calls = AsyncCalls::new().retries(50, Backoff::fixed(Duration::from_millis(1)));
+    let calls = calls.timeout(Duration::from_millis(50));
+    let program = asking(&ledger, flaky, calls);
+    ledger.wait_for_all();
+    program.close().unwrap();
+    ledger.audit();
+}
+
+#[test]
+fn a_call_that_may_outlast_a_transaction_is_refused_with_the_remedy() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-long", 1);
+    let calls = AsyncCalls::new().retries(1, Backoff::fixed(Duration::ZERO));
+    let error: Error = asking(&ledger, slow_service(), calls).failure();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let told = error.to_string();
+    assert!(
+        told.contains("node ask") && told.contains("transaction.timeout.ms"),
+        "{told}"
+    );
+}
+
+/// Answers about numbers after ten milliseconds; every so many fail, half of them by hanging.
+struct Far {
+    fails_every: usize,
+}
+
+impl AsyncProcessor for Far {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+    type Results = [Record<String, String>; 1];
+
+    async fn call(&self, record: Record<String, String>) -> Result<Self::Results, Fault> {
+        let number: usize = record.value.parse()?;
+        match number % self.fails_every {
+            0 if number.is_multiple_of(2 * self.fails_every) => std::future::pending().await,
+            0 => return Err(Fault::message("not this one")),
+            _ => {}
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it stands for something far away"
+        )]
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Ok([record])
+    }
+}
+
+/// Numbers on one partition, each a key of its own.
+struct Numbers<'c> {
+    cluster: &'c Cluster,
+    application: String,
+    input: String,
+    output: String,
+    dead: String,
+    count: usize,
+}
+
+impl<'c> Numbers<'c> {
+    fn new(name: &str, count: usize) -> Self {
+        let cluster = Cluster::shared();
+        let [input, output, dead] = ["in", "out", "dead"].map(|what| cluster.topic(what, 1));
+        let numbers = Numbers {
+            cluster,
+            application: unique(name),
+            input,
+            output,
+            dead,
+            count,
+        };
+        let records =
+            (0..count).map(|number| Outgoing::value(number.to_string()).key(number.to_string()));
+        cluster.produce(&numbers.input, records);
+        numbers
+    }
+
+    fn topology(&self, far: Far, calls: AsyncCalls) -> Topology {
+        let mut builder = TopologyBuilder::new();
+        let source = Consumed::<String, String>::new();
+        let source = builder.add_source("in", [self.input.as_str()], source);
+        let far = builder.add_async_processor("far", far, calls, &[&source]);
+        builder.add_sink("out", self.output.as_str(), Produced::new(), &[&far]);
+        builder.build().unwrap()
+    }
+
+    fn config(&self) -> ConfigBuilder {
+        Config::builder(&self.application, self.cluster.bootstrap_servers())
+            .instance_id(&self.application)
+            .property("broker.address.family", "v4")
+    }
+
+    fn wait_until_consumed(&self) {
+        let end = i64::try_from(self.count).unwrap();
+        wait_until("all is consumed", || {
+            let committed = self.cluster.committed(&self.application, &self.input);
+            committed.get(&0).is_some_and(|at| at.offset == end)
+        });
+    }
+
+    fn outputs(&self) -> Vec<usize> {
+        let outputs = texts(&self.cluster.settled(&self.output));
+        outputs.iter().map(|text| text.parse().unwrap()).collect()
+    }
+}
+
+/// Many in flight at a time: a failure is that of its own record, and costs no other's answer.
+#[test]
+fn failed_calls_that_are_passed_over_are_buried_and_their_neighbours_answered_once() {
+    let numbers = Numbers::new("far-fails", 1_000);
+    let far = Far { fails_every: 50 };
+    let calls = AsyncCalls::new().timeout(Duration::from_millis(100));
+    let config = numbers
+        .config()
+        .on_failed_record(OnFailedRecord::Continue)
+        .dead_letter_topic(&numbers.dead);
+    let topology = numbers.topology(far, calls);
+    let program = Program::start(topology, config.build().unwrap()).unwrap();
+    numbers.wait_until_consumed();
+    let app: &App = program.app();
+    let drops = app.metrics().drops();
+    program.close().unwrap();
+    let (failed, answered): (Vec<usize>, Vec<usize>) =
+        (0..numbers.count).partition(|number| number % 50 == 0);
+    assert_eq!(numbers.outputs(), answered);
+    let letters = numbers.cluster.settled(&numbers.dead);
+    let buried = texts(&letters);
+    let buried: Vec<usize> = buried.iter().map(|text| text.parse().unwrap()).collect();
+    assert_eq!(buried, failed);
+    for letter in &letters {
+        let named = |name: &str| {
+            let mut headers = letter.headers.iter();
+            let found = headers.find(|(header, _)| header.ends_with(name)).unwrap();
+            String::from_utf8(found.1.clone().unwrap()).unwrap()
+        };
+        assert_eq!(named("offset"), letter.text(), "the record's own position");
+        assert!(named("message").contains("node far"));
+    }
+    let failed = u64::try_from(failed.len()).unwrap();
+    assert_eq!(drops[&("far".to_owned(), DropReason::Processing)], failed);
+}

@@ -9,6 +9,7 @@
 //! | `orders` | at least once | orders charged while the worker is killed; some come again, none is paid twice |
 //! | `word_count` | exactly once | an application is stopped half way, and the next goes on with its counts |
 //! | `consumer_groups` | exactly once | applications and workers share a topic, and partitions move as workers come and go |
+//! | `embed_axum` | exactly once | a web service with a topology inside answers from its store, over HTTP |
 //!
 //! ```text
 //! cargo run --release --example banking_transfer

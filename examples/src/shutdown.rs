@@ -61,11 +61,22 @@ impl Interrupt {
 ///
 /// When the operating system refuses to tell of signals, or a thread.
 pub async fn requested() {
+    tokio::select! {
+        () = signalled() => {}
+        () = parent_gone() => {}
+    }
+}
+
+/// Returns when a service shall end: on Ctrl-C or SIGTERM.
+///
+/// # Panics
+///
+/// When the operating system refuses to tell of signals.
+pub async fn signalled() {
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened for");
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
-        () = parent_gone() => {}
     }
 }
 

@@ -28,9 +28,19 @@ pub fn run_failing_example(name: &str, arguments: &[&str]) -> String {
     said
 }
 
+/// The command that runs an example, for tests that talk with it.
+///
+/// # Panics
+///
+/// When the test does not know where it is.
+#[must_use]
+pub fn example(name: &str) -> Command {
+    Command::new(program(name))
+}
+
 fn run(name: &str, arguments: &[&str]) -> (bool, String) {
     let program = program(name);
-    let output = Command::new(&program).args(arguments).output();
+    let output = example(name).args(arguments).output();
     let output = output.unwrap_or_else(|error| {
         let program = program.display();
         panic!("{program}: {error}; build it: cargo build -p onceflow-examples --examples")

@@ -30,7 +30,7 @@ pub use onceflow_framework::serde::{
 };
 pub use onceflow_framework::state::{
     KeyValueStore, SessionStore, StoreBuilder, TimestampedKeyValueStore, TimestampedWindowStore,
-    WindowStore,
+    VersionPut, VersionedKeyValueStore, VersionedRecord, WindowStore,
 };
 pub use onceflow_framework::test_driver::{TestDriver, TestInputTopic, TestOutputTopic};
 pub use onceflow_framework::time::RecordTime;

@@ -53,7 +53,7 @@ pub use memory::MemoryStore;
 pub use session_store::SessionStore;
 pub use store::{ByteStore, Entry, KeyRange};
 pub use timestamped::{Row, TimestampedKeyValueStore, ValueAndTimestamp};
-pub use versioned::{VersionPut, VersionedKeyValueStore, VersionedRecord};
+pub use versioned::{VersionPut, VersionedKeyValueStore, VersionedRecord, VersionedRow};
 pub use window_store::{TimestampedWindowStore, WindowStore};
 
 pub(crate) use builder::{StoreSerdes, StoreSpec, WindowedStoreSpec};

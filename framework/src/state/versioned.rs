@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::builder::StoreSerdes;
 use super::changelog::Changelog;
 use super::history::{History, Version};
-use super::raw_store::RawStore;
+use super::raw_store::{Buffer, RawStore};
 use super::staged::Direction;
 use super::store::KeyRange;
 use super::task_store::TaskStore;
@@ -81,7 +81,7 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
     pub fn get(&self, key: &K) -> Result<Option<VersionedRecord<V>>, Error> {
-        self.read_as_of(key, i64::MAX)
+        self.row(key)?.get()
     }
 
     /// The value that a key had at a time; none if that is past the history retention, unless the
@@ -91,7 +91,36 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
     ///
     /// As [`get`](Self::get).
     pub fn get_as_of(&self, key: &K, time: Timestamp) -> Result<Option<VersionedRecord<V>>, Error> {
-        self.read_as_of(key, time.as_millis())
+        self.read_as_of(&self.raw.key(key)?, time.as_millis())
+    }
+
+    /// The versions of a key, to be read and then written without serializing the key twice.
+    ///
+    /// ```
+    /// # use onceflow_framework::processor::{Context, Processor};
+    /// use onceflow_framework::state::{VersionPut, VersionedKeyValueStore};
+    /// use onceflow_framework::{Error, Timestamp};
+    ///
+    /// /// Raises a price from a time on.
+    /// fn raise(
+    ///     prices: &VersionedKeyValueStore<String, i64>,
+    ///     article: &String,
+    ///     by: i64,
+    ///     from: Timestamp,
+    /// ) -> Result<VersionPut, Error> {
+    ///     let row = prices.row(article)?;
+    ///     let price = row.get()?.map_or(0, |latest| latest.value);
+    ///     row.put(Some(&(price + by)), from)
+    /// }
+    /// # let _ = raise;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be serialized.
+    pub fn row(&self, key: &K) -> Result<VersionedRow<'_, K, V>, Error> {
+        let key = self.raw.key(key)?;
+        Ok(VersionedRow { store: self, key })
     }
 
     /// Sets the value of a key from a time on, until that of the next version; `None`, or a value
@@ -106,23 +135,7 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
         value: Option<&V>,
         timestamp: Timestamp,
     ) -> Result<VersionPut, Error> {
-        let key = self.raw.key(key)?;
-        let mut bytes = self.raw.value_buffer();
-        let written = match value {
-            Some(value) => self.raw.write(&self.value, value, &mut bytes)?,
-            None => Encoded::Null,
-        };
-        let value = (written == Encoded::Bytes).then_some(&bytes[..]);
-        self.raw.log.send(&key, value, Some(timestamp))?;
-        let version = Version {
-            from_ms: timestamp.as_millis(),
-            value,
-        };
-        let put = self.raw.store.borrow_mut().put_version(&key, version)?;
-        if put == VersionPut::Refused {
-            self.raw.log.refused();
-        }
-        Ok(put)
+        self.row(key)?.put(value, timestamp)
     }
 
     /// Deletes a key from a time on, and answers the value that it had then.
@@ -160,13 +173,13 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
         Ok(found)
     }
 
-    fn read_as_of(&self, key: &K, time_ms: i64) -> Result<Option<VersionedRecord<V>>, Error> {
+    fn read_as_of(&self, key: &[u8], time_ms: i64) -> Result<Option<VersionedRecord<V>>, Error> {
         let is_expired = time_ms < self.oldest_ms();
         let read = |history: &[u8]| match History::of(history).at(time_ms) {
             Some((version, next)) if next.is_none() || !is_expired => self.typed(version, next),
             _ => Ok(None),
         };
-        Ok(self.raw.get(&self.raw.key(key)?, read)?.flatten())
+        Ok(self.raw.get(key, read)?.flatten())
     }
 
     fn oldest_ms(&self) -> i64 {
@@ -187,6 +200,54 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
             timestamp: Timestamp::from_millis(version.from_ms),
             valid_to: next.map(Timestamp::from_millis),
         }))
+    }
+}
+
+/// The versions of one key: what [`VersionedKeyValueStore::row`] finds.
+pub struct VersionedRow<'s, K, V> {
+    store: &'s VersionedKeyValueStore<K, V>,
+    key: Buffer<'s>,
+}
+
+impl<K: 'static, V: 'static> VersionedRow<'_, K, V> {
+    /// As [`VersionedKeyValueStore::get`].
+    ///
+    /// # Errors
+    ///
+    /// When the stored bytes cannot be read.
+    pub fn get(&self) -> Result<Option<VersionedRecord<V>>, Error> {
+        self.store.read_as_of(&self.key, i64::MAX)
+    }
+
+    /// As [`VersionedKeyValueStore::put`].
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be serialized, or the changelog record cannot be sent.
+    pub fn put(&self, value: Option<&V>, timestamp: Timestamp) -> Result<VersionPut, Error> {
+        let raw = &self.store.raw;
+        let mut bytes = raw.value_buffer();
+        let written = match value {
+            Some(value) => raw.write(&self.store.value, value, &mut bytes)?,
+            None => Encoded::Null,
+        };
+        let value = (written == Encoded::Bytes).then_some(&bytes[..]);
+        raw.log.send(&self.key, value, Some(timestamp))?;
+        let version = Version {
+            from_ms: timestamp.as_millis(),
+            value,
+        };
+        let put = raw.store.borrow_mut().put_version(&self.key, version)?;
+        if put == VersionPut::Refused {
+            raw.log.refused();
+        }
+        Ok(put)
+    }
+}
+
+impl<K, V> fmt::Debug for VersionedRow<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VersionedRow({:?} of {:?})", &self.key[..], self.store)
     }
 }
 

@@ -9,6 +9,20 @@ use onceflow_framework::serde::{Encoded, Serde, SerdeError, SharedSerde};
 pub(crate) struct Change<V> {
     pub(crate) old: Option<V>,
     pub(crate) new: Option<V>,
+    /// Whether the row is `new` now. It is not after an update of a versioned table that came out
+    /// of order: that has changed its history (KIP-914), and `old` is not what it replaced.
+    pub(crate) is_latest: bool,
+}
+
+impl<V> Change<V> {
+    /// A change after which the row is `new`.
+    pub(crate) fn latest(old: Option<V>, new: Option<V>) -> Self {
+        Change {
+            old,
+            new,
+            is_latest: true,
+        }
+    }
 }
 
 /// Writes changes as Kafka Streams does: values, then a byte that says which.
@@ -17,7 +31,8 @@ pub(crate) struct Change<V> {
 ///   old ‖ 00        new ‖ 01        zigzag varint(length of new) ‖ new ‖ old ‖ 02
 /// ```
 ///
-/// 03 to 05 are the same with one more byte before the last; they are read, not written.
+/// 03 to 05 are the same with one more byte before the last, whether the change is the latest; they
+/// are read, not written: what is not the latest goes nowhere.
 pub(crate) struct ChangeSerde<V>(pub(crate) SharedSerde<V>);
 
 const OLD: u8 = 0;
@@ -60,9 +75,11 @@ impl<V: 'static> Serde for ChangeSerde<V> {
             Some((kind, values)) => (*kind, values),
             None => return Err(cut()),
         };
+        let mut is_latest = true;
         if (WITH_LATEST..=WITH_LATEST + BOTH).contains(&kind) {
             kind -= WITH_LATEST;
-            (_, values) = values.split_last().ok_or_else(cut)?;
+            let (latest, rest) = values.split_last().ok_or_else(cut)?;
+            (is_latest, values) = (*latest != 0, rest);
         }
         let value = |bytes: &[u8]| self.0.deserialize(Some(bytes)).map(Some);
         let (old, new) = match kind {
@@ -75,7 +92,11 @@ impl<V: 'static> Serde for ChangeSerde<V> {
             }
             other => return Err(SerdeError::new(format!("a change of unknown kind {other}"))),
         };
-        Ok(Change { old, new })
+        Ok(Change {
+            old,
+            new,
+            is_latest,
+        })
     }
 }
 
@@ -118,10 +139,7 @@ mod tests {
 
     fn change(old: Option<&str>, new: Option<&str>) -> Change<String> {
         let owned = |value: Option<&str>| value.map(str::to_owned);
-        Change {
-            old: owned(old),
-            new: owned(new),
-        }
+        Change::latest(owned(old), owned(new))
     }
 
     #[test]
@@ -150,8 +168,17 @@ mod tests {
     fn changes_that_say_whether_they_are_the_latest_are_read() {
         let read = |bytes: &[u8]| serde().deserialize(Some(bytes)).unwrap();
         assert_eq!(read(b"a\x01\x03"), change(Some("a"), None));
-        assert_eq!(read(b"a\x00\x04"), change(None, Some("a")));
+        assert_eq!(read(b"a\x01\x04"), change(None, Some("a")));
         assert_eq!(read(b"\x02ab\x01\x05"), change(Some("b"), Some("a")));
+        let is_latest = false;
+        let overtaken = change(None, Some("a"));
+        assert_eq!(
+            read(b"a\x00\x04"),
+            Change {
+                is_latest,
+                ..overtaken
+            }
+        );
     }
 
     #[test]

@@ -29,7 +29,8 @@ use crate::materialized::Materialized;
 use crate::names::Named;
 use crate::null::OrNull;
 use crate::stream::Step;
-use crate::table::{KTable, Keeping, TableStore};
+use crate::table::{KTable, Keeping};
+use crate::table_store::TableStore;
 use crate::windows::{CogroupedWindows, SharedStore, Windows};
 
 const AGGREGATE: &str = "COGROUPKSTREAM-AGGREGATE-";
@@ -157,7 +158,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     ) -> KTable<K, A> {
         let init: Init<A> = Arc::new(init);
         let initial = Arc::clone(&init);
-        let keeping = Keeping::aggregate(materialized.shared_name());
+        let keeping = Keeping::aggregate(&materialized);
         let (table, store) = self.aggregate_into(materialized, init, None, keeping);
         table
             .with_store(store)
@@ -171,7 +172,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         materialized: Materialized<K, A>,
         init: Init<A>,
     ) -> KTable<Windowed<K>, A> {
-        let keeping = Keeping::windowed(materialized.shared_name(), windows.closes_after());
+        let keeping = Keeping::windowed(&materialized, windows.closes_after());
         let (table, _) = self.aggregate_into(materialized, init, Some(windows), keeping);
         table
     }
@@ -187,7 +188,9 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let given = self.next_name.as_deref();
         let store = graph.store_name(materialized.shared_name(), AGGREGATE);
         if let Some(windows) = &windows {
-            windows.check(graph, given.unwrap_or(&store), materialized.retention());
+            let name = given.unwrap_or(&store);
+            windows.check(graph, name, materialized.retention());
+            materialized.check_windowed(graph, name);
         }
         let plan = Rc::new(Plan {
             store: Arc::clone(&store),
@@ -306,16 +309,16 @@ fn lower<K, V, K0, V0, A>(
     A: Data,
 {
     let (sends_old, update) = (plan.keeping.sends_old(), Arc::new(update));
-    let cache = plan.materialized.cache_bytes_max(lowering);
+    let kept = plan.materialized.kept(lowering);
     // Each stream holds its own changes of a row that they share. As long as nobody subtracts, the
     // last one told is right; an old value is not, if another stream has told the row in between.
-    let cache = cache.filter(|_| !sends_old);
+    let kept = if sends_old { kept.at_once() } else { kept };
     let (result, store) = (plan.materialized.value.clone(), Arc::clone(&plan.store));
     lowering.processor(name, move || StreamAggregate::<K0, V0, K, V, A, _> {
         key: grouped.key.clone(),
         value: grouped.value.clone(),
         result: result.clone(),
-        store: TableStore::new(&store, cache, sends_old),
+        store: TableStore::new(&store, kept, sends_old),
         sends_old,
         update: Arc::clone(&update),
         types: PhantomData,

@@ -10,7 +10,9 @@ use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::topology::{Consumed, TopicName, TopologyBuilder};
 
 use crate::Data;
+use crate::graph::Graph;
 use crate::lowering::Lowering;
+use crate::table_store::Kept;
 
 /// The store of a table: its name, serdes and changelog.
 ///
@@ -34,6 +36,8 @@ pub struct Materialized<K, V> {
     /// The topic that the table is a copy of, and how it is read, if it needs no changelog.
     copied: Option<Copied<K, V>>,
     retention: Option<Duration>,
+    /// How far back its versions go, if they are kept.
+    history: Option<Duration>,
 }
 
 /// A topic, and how it is read.
@@ -71,7 +75,72 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             changelog_config: BTreeMap::new(),
             copied: None,
             retention: None,
+            history: None,
         }
+    }
+
+    /// A versioned store of that name, with the default serdes of the types: as
+    /// [`with_versions`](Self::with_versions).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let versions = Materialized::as_versioned("prices", hour);
+    /// let prices: KTable<String, i64> = builder.table_with("prices", Consumed::new(), versions);
+    /// orders
+    ///     .join_table(&prices, |pieces, price| pieces * price, Joined::new())
+    ///     .to("sums", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let at = Timestamp::from_millis;
+    /// let prices = driver.input_topic("prices", utf8(), i64());
+    /// prices.pipe("nut", 3, at(10))?;
+    /// prices.pipe("nut", 5, at(20))?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("nut", 2, at(15))?;
+    /// let sum = driver.output_topic("sums", utf8(), i64()).read()?;
+    /// assert_eq!(sum.map(|r| r.value), Some(6)); // the price as of the order
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    #[must_use]
+    pub fn as_versioned(name: impl Into<String>, history_retention: Duration) -> Self
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        Materialized::new().with_versions(name, history_retention)
+    }
+
+    /// Keeps all versions of a row in a versioned store of that name, so that it can be read as of
+    /// a time, as far behind the latest one as the history retention (KIP-889, KIP-914).
+    ///
+    /// Updates may come in any order of their times: one that is older than the latest version of
+    /// its row goes into the history and is told to the next operator; joins with tables and
+    /// groupings of tables skip it, for the row is what it was. One that is past the history is
+    /// dropped and counted. A stream that is joined with the table meets the row as of its
+    /// record's time. Nothing of it is held back
+    /// ([`with_cache_bytes`](crate::BuildOptions::with_cache_bytes)).
+    ///
+    /// What is made of it row by row without a store has versions, too. A table in windows and a
+    /// global table cannot have them: that is reported when the topology is built.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let day = Duration::from_secs(24 * 60 * 60);
+    /// let prices = Materialized::with(utf8(), i64()).with_versions("prices", day);
+    /// assert_eq!(prices.store_name(), Some("prices"));
+    /// ```
+    #[must_use]
+    pub fn with_versions(mut self, name: impl Into<String>, history_retention: Duration) -> Self {
+        self.history = Some(history_retention);
+        self.with_name(name)
     }
 
     /// Names the store.
@@ -125,6 +194,11 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
         self
     }
 
+    /// How far back the table's rows can be read as of a time; none without versions.
+    pub(crate) fn history(&self) -> Option<Duration> {
+        self.history
+    }
+
     pub(crate) fn retention(&self) -> Option<Duration> {
         self.retention
     }
@@ -139,9 +213,21 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
         self.name.as_ref()
     }
 
-    /// How much of its changes are held back, of what the topology allows.
-    pub(crate) fn cache_bytes_max(&self, lowering: &Lowering<'_>) -> Option<usize> {
-        lowering.cache_bytes_max.filter(|_| self.cached)
+    /// What its store keeps, and how much of its changes are held back, of what the topology allows.
+    pub(crate) fn kept(&self, lowering: &Lowering<'_>) -> Kept {
+        let bytes_max = lowering.cache_bytes_max.filter(|_| self.cached);
+        match (self.history, bytes_max) {
+            (Some(_), _) => Kept::Versions,
+            (None, Some(bytes_max)) => Kept::HeldBack { bytes_max },
+            (None, None) => Kept::Row,
+        }
+    }
+
+    /// Notes, for `build` to tell, that a table in windows has no versions.
+    pub(crate) fn check_windowed(&self, graph: &Graph, name: &str) {
+        if self.history.is_some() {
+            graph.problem(format!("{name}: a table in windows cannot be versioned"));
+        }
     }
 
     /// Has the table restored from its topic, unless it was not to be restored at all.
@@ -172,7 +258,10 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
 
     fn store(&self, name: &Arc<str>) -> StoreBuilder<K, V> {
         let (key, value) = (self.key.clone(), self.value.clone());
-        let store = StoreBuilder::timestamped_key_value(&**name, key, value);
+        let store = match self.history {
+            Some(history) => StoreBuilder::versioned_key_value(&**name, history, key, value),
+            None => StoreBuilder::timestamped_key_value(&**name, key, value),
+        };
         self.configure(store)
     }
 
@@ -205,6 +294,7 @@ impl<K, V> Clone for Materialized<K, V> {
             changelog_config: self.changelog_config.clone(),
             copied: self.copied.clone(),
             retention: self.retention,
+            history: self.history,
         }
     }
 }
@@ -217,6 +307,7 @@ impl<K, V> fmt::Debug for Materialized<K, V> {
             .field("value", &self.value)
             .field("logged", &self.logged)
             .field("changelog_config", &self.changelog_config)
+            .field("history", &self.history)
             .finish()
     }
 }

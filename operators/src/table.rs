@@ -1,4 +1,4 @@
-//! A table: the last value of each key, and how its processors keep and pass it on.
+//! A table: the last value of each key, and what is known of how it is kept.
 //!
 //! # Invariants
 //!
@@ -6,25 +6,21 @@
 //!   values and no table upstream can tell them.
 //! - Old values are decided while the graph grows and read when it is lowered.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceflow_framework::processor::{Context, Processor};
-use onceflow_framework::state::{Row, TimestampedKeyValueStore};
-use onceflow_framework::{Error, Fault, Record};
+use onceflow_framework::processor::Processor;
 
 use crate::Data;
-use crate::change::Change;
 use crate::graph::{Graph, NodeId};
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::Named;
 use crate::view::{TableView, ViewSource};
-use crate::write_back::{Held, Update, WriteBack};
 
 /// A table with keys `K` and values `V`: each record replaces, or deletes, the row of its key.
 ///
@@ -94,7 +90,10 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// Lets others read its rows from that store.
     pub(crate) fn with_store(self, store: Arc<str>) -> Self {
-        self.with_view(move || TableView::stored(&store))
+        match self.keeping.history() {
+            Some(_) => self.with_view(move || TableView::versioned(&store)),
+            None => self.with_view(move || TableView::stored(&store)),
+        }
     }
 
     /// How to read its rows from a node of `graph`, for which it, or a table upstream, keeps a
@@ -171,10 +170,20 @@ pub(crate) struct Keeping {
     above: Above,
     /// The store's name, if the user gave one.
     queryable: Option<Arc<str>>,
+    history: History,
     stored: Cell<bool>,
     sends_old: Cell<bool>,
     /// How long windows stay open behind their end; none if it is not an aggregation in windows.
     closes_after: Cell<Option<Duration>>,
+}
+
+/// Whether a table's rows can be read as of a time.
+#[derive(Debug, Clone, Copy)]
+enum History {
+    /// As far back as its own store says; none if that has no versions.
+    Own(Option<Duration>),
+    /// If those of the table above can.
+    OfAbove,
 }
 
 /// The tables that a table's rows follow from.
@@ -198,41 +207,64 @@ pub(crate) enum Cost {
 
 impl Keeping {
     /// Of a topic or a stream: stored if it has a name, or if old values are asked for.
-    pub(crate) fn source(queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(Above::Nothing, queryable, queryable.is_some())
+    pub(crate) fn source<K: 'static, V: 'static>(materialized: &Materialized<K, V>) -> Rc<Self> {
+        let (name, history) = (materialized.shared_name(), materialized.history());
+        Keeping::new(Above::Nothing, name, History::Own(history), name.is_some())
     }
 
     /// Of an aggregation: always stored.
-    pub(crate) fn aggregate(queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(Above::Nothing, queryable, true)
+    pub(crate) fn aggregate<K: 'static, V: 'static>(materialized: &Materialized<K, V>) -> Rc<Self> {
+        let (name, history) = (materialized.shared_name(), materialized.history());
+        Keeping::new(Above::Nothing, name, History::Own(history), true)
     }
 
     /// Of an aggregation in windows that close so long behind their end.
-    pub(crate) fn windowed(queryable: Option<&Arc<str>>, closes_after: Duration) -> Rc<Self> {
-        let keeping = Keeping::aggregate(queryable);
+    pub(crate) fn windowed<K: 'static, V: 'static>(
+        materialized: &Materialized<K, V>,
+        closes_after: Duration,
+    ) -> Rc<Self> {
+        let (name, history) = (materialized.shared_name(), History::Own(None));
+        let keeping = Keeping::new(Above::Nothing, name, history, true);
         keeping.closes_after.set(Some(closes_after));
         keeping
     }
 
     /// Of another table, row by row: stored if it has a name.
-    pub(crate) fn derived(above: &Rc<Keeping>, queryable: Option<&Arc<str>>) -> Rc<Self> {
-        Keeping::new(Above::Row(Rc::clone(above)), queryable, queryable.is_some())
+    pub(crate) fn derived<K: 'static, V: 'static>(
+        above: &Rc<Keeping>,
+        stored: Option<&Materialized<K, V>>,
+    ) -> Rc<Self> {
+        let name = stored.and_then(Materialized::shared_name);
+        let history = match stored {
+            Some(materialized) => History::Own(materialized.history()),
+            None => History::OfAbove,
+        };
+        Keeping::new(Above::Row(Rc::clone(above)), name, history, name.is_some())
     }
 
-    /// Of two other tables, joined: stored if it has a name.
+    /// Of another table, whose changes are told later.
+    pub(crate) fn held_back(above: &Rc<Keeping>) -> Rc<Self> {
+        let above = Above::Row(Rc::clone(above));
+        Keeping::new(above, None, History::Own(None), false)
+    }
+
+    /// Of two other tables, joined: stored if it has a store's name, with a history or without.
     pub(crate) fn joined(
         left: &Rc<Keeping>,
         right: &Rc<Keeping>,
-        store: Option<&Arc<str>>,
+        stored: Option<(&Arc<str>, Option<Duration>)>,
     ) -> Rc<Self> {
         let above = Above::Both(Rc::clone(left), Rc::clone(right));
-        Keeping::new(above, store, store.is_some())
+        let (store, history) = stored.unzip();
+        let history = History::Own(history.flatten());
+        Keeping::new(above, store, history, store.is_some())
     }
 
-    fn new(above: Above, queryable: Option<&Arc<str>>, stored: bool) -> Rc<Self> {
+    fn new(above: Above, queryable: Option<&Arc<str>>, history: History, stored: bool) -> Rc<Self> {
         Rc::new(Keeping {
             above,
             queryable: queryable.map(Arc::clone),
+            history,
             stored: Cell::new(stored),
             sends_old: Cell::new(false),
             closes_after: Cell::new(None),
@@ -244,6 +276,15 @@ impl Keeping {
         match &self.above {
             Above::Row(above) => above.closes_after(),
             _ => self.closes_after.get(),
+        }
+    }
+
+    /// How far back its rows can be read as of a time; none if they cannot.
+    pub(crate) fn history(&self) -> Option<Duration> {
+        match (self.history, &self.above) {
+            (History::OfAbove, Above::Row(above)) => above.history(),
+            (History::OfAbove, _) => None,
+            (History::Own(history), _) => history,
         }
     }
 
@@ -303,125 +344,4 @@ pub(crate) fn lower_table<K: Data, V: Data, P: Processor>(
     if let Some((materialized, store)) = store {
         materialized.add_store(lowering.topology(), store, name);
     }
-}
-
-/// A table's store as its processor holds it: named when it is built, opened by `init`.
-pub(crate) struct TableStore<K, V> {
-    name: Arc<str>,
-    opened: Option<TimestampedKeyValueStore<K, V>>,
-    sends_old: bool,
-    /// Holds changes back, if the table is cached.
-    held: Option<RefCell<WriteBack<K, V>>>,
-}
-
-impl<K: Data, V: Data> TableStore<K, V> {
-    /// A store that tells changes at once, or that holds them back until a commit.
-    pub(crate) fn new(name: &Arc<str>, cache_bytes_max: Option<usize>, sends_old: bool) -> Self {
-        TableStore {
-            name: Arc::clone(name),
-            opened: None,
-            sends_old,
-            held: cache_bytes_max.map(|bytes_max| RefCell::new(WriteBack::new(bytes_max))),
-        }
-    }
-
-    pub(crate) fn open<K2: Data, V2: Data>(&mut self, ctx: &Context<K2, V2>) -> Result<(), Fault> {
-        self.opened = Some(ctx.timestamped_key_value_store(&self.name)?);
-        Ok(())
-    }
-
-    /// The row of a key, to be read and written.
-    pub(crate) fn row(&self, key: &K) -> Result<Row<'_, K, V>, Error> {
-        let opened = self.opened.as_ref();
-        let store = opened.expect("init opens the store before the first record");
-        store.row(key)
-    }
-
-    /// Writes a row and tells the change, now or with the next flush.
-    pub(crate) fn update(
-        &self,
-        row: Row<'_, K, V>,
-        update: Update<K, V>,
-        ctx: &mut Context<K, Change<V>>,
-    ) -> Result<(), Fault> {
-        let Some(held) = &self.held else {
-            row.put(update.change.new.as_ref(), update.timestamp)?;
-            drop(row);
-            return ctx.forward(Record {
-                key: update.key,
-                value: update.change,
-                timestamp: update.timestamp,
-                headers: update.headers,
-            });
-        };
-        held.borrow_mut().hold(&row, update)?;
-        drop(row);
-        let next = || held.borrow_mut().release_excess();
-        std::iter::from_fn(next).try_for_each(|held| self.tell(held, ctx))
-    }
-
-    /// Tells what is held back.
-    pub(crate) fn flush(&self, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
-        let Some(held) = &self.held else {
-            return Ok(());
-        };
-        let next = || held.borrow_mut().release();
-        std::iter::from_fn(next).try_for_each(|held| self.tell(held, ctx))
-    }
-
-    fn tell(&self, held: Held<K, V>, ctx: &mut Context<K, Change<V>>) -> Result<(), Fault> {
-        let row = self.row(&held.key)?;
-        let new = row.get()?;
-        if new.is_none() && held.old.is_none() {
-            return Ok(());
-        }
-        row.log(held.at)?;
-        drop(row);
-        let timestamp = new.as_ref().map_or(held.at, |new| new.timestamp);
-        let old = held.old.filter(|_| self.sends_old);
-        let new = new.map(|new| new.value);
-        ctx.forward(Record {
-            key: held.key,
-            value: Change { old, new },
-            timestamp,
-            headers: held.headers,
-        })
-    }
-}
-
-/// Replaces the row of a key whatever it was, and hands the change on. Without a store nobody knows
-/// the row that was.
-pub(crate) fn set_row<K: Data, V: Data>(
-    store: Option<&TableStore<K, V>>,
-    sends_old: bool,
-    record: Record<K, Option<V>>,
-    ctx: &mut Context<K, Change<V>>,
-) -> Result<(), Fault> {
-    let Record {
-        key,
-        value: new,
-        timestamp,
-        headers,
-    } = record;
-    let Some(store) = store else {
-        return ctx.forward(Record {
-            key,
-            value: Change { old: None, new },
-            timestamp,
-            headers,
-        });
-    };
-    let row = store.row(&key)?;
-    let old = match sends_old {
-        true => row.get()?.map(|row| row.value),
-        false => None,
-    };
-    let update = Update {
-        key,
-        change: Change { old, new },
-        timestamp,
-        at: timestamp,
-        headers,
-    };
-    store.update(row, update, ctx)
 }

@@ -14,14 +14,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use onceflow_framework::processor::ConnectedStores;
-use onceflow_framework::state::{TimestampedKeyValueStore, ValueAndTimestamp};
+use onceflow_framework::state::{
+    TimestampedKeyValueStore, ValueAndTimestamp, VersionedKeyValueStore, VersionedRecord,
+};
 use onceflow_framework::{Error, Timestamp};
 
 use crate::Data;
 
 /// The rows of a table, as one task reads them.
 pub(crate) trait Rows<K, V> {
+    /// The row as it is now.
     fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error>;
+
+    /// The row as it was at a time, if its versions are known; else as it is now.
+    fn get_as_of(&self, key: &K, _time: Timestamp) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        self.get(key)
+    }
 }
 
 /// Opens the rows of a table in a task.
@@ -44,6 +52,18 @@ impl<K: Data, V: Data> TableView<K, V> {
             stores: vec![Arc::clone(store)],
             open: Arc::new(move |stores| {
                 let store = stores.timestamped_key_value::<K, V>(&name)?;
+                Ok(Box::new(store) as Box<dyn Rows<K, V>>)
+            }),
+        }
+    }
+
+    /// Of a table with a versioned store of its own.
+    pub(crate) fn versioned(store: &Arc<str>) -> Self {
+        let name = Arc::clone(store);
+        TableView {
+            stores: vec![Arc::clone(store)],
+            open: Arc::new(move |stores| {
+                let store = stores.versioned_key_value::<K, V>(&name)?;
                 Ok(Box::new(store) as Box<dyn Rows<K, V>>)
             }),
         }
@@ -110,6 +130,24 @@ impl<K: Data, V: Data> Rows<K, V> for TimestampedKeyValueStore<K, V> {
     }
 }
 
+impl<K: Data, V: Data> Rows<K, V> for VersionedKeyValueStore<K, V> {
+    fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        Ok(self.get(key)?.map(row_of))
+    }
+
+    fn get_as_of(&self, key: &K, time: Timestamp) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        Ok(self.get_as_of(key, time)?.map(row_of))
+    }
+}
+
+/// A version as the row that it is, or was.
+fn row_of<V>(version: VersionedRecord<V>) -> ValueAndTimestamp<V> {
+    ValueAndTimestamp {
+        value: version.value,
+        timestamp: version.timestamp,
+    }
+}
+
 /// Rows that follow from those of the table above.
 struct Computed<K, V, F> {
     above: Box<dyn Rows<K, V>>,
@@ -118,13 +156,23 @@ struct Computed<K, V, F> {
 
 impl<K, V, V2, F: Fn(&K, Option<V>) -> Option<V2>> Rows<K, V2> for Computed<K, V, F> {
     fn get(&self, key: &K) -> Result<Option<ValueAndTimestamp<V2>>, Error> {
-        let (value, timestamp) = parts(self.above.get(key)?);
-        let value = (self.compute)(key, value);
-        Ok(value.map(|value| ValueAndTimestamp { value, timestamp }))
+        Ok(self.row(key, self.above.get(key)?))
+    }
+
+    fn get_as_of(&self, key: &K, time: Timestamp) -> Result<Option<ValueAndTimestamp<V2>>, Error> {
+        Ok(self.row(key, self.above.get_as_of(key, time)?))
     }
 }
 
-/// Rows of two tables that meet.
+impl<K, V, V2, F: Fn(&K, Option<V>) -> Option<V2>> Computed<K, V, F> {
+    fn row(&self, key: &K, above: Option<ValueAndTimestamp<V>>) -> Option<ValueAndTimestamp<V2>> {
+        let (value, timestamp) = parts(above);
+        let value = (self.compute)(key, value);
+        value.map(|value| ValueAndTimestamp { value, timestamp })
+    }
+}
+
+/// Rows of two tables that meet, as they are now: a join without a store has no versions.
 struct Joined<K, V, V2, F> {
     left: Box<dyn Rows<K, V>>,
     right: Box<dyn Rows<K, V2>>,

@@ -14,7 +14,8 @@ use crate::change::Change;
 use crate::grouped::KGroupedStream;
 use crate::materialized::Materialized;
 use crate::null::{OrNull, present};
-use crate::table::{KTable, Keeping, TableStore, lower_table};
+use crate::table::{KTable, Keeping, lower_table};
+use crate::table_store::TableStore;
 use crate::write_back::Update;
 
 impl<K, V, K0, V0> KGroupedStream<K, V, K0, V0>
@@ -34,7 +35,7 @@ where
         let store = self.graph.store_name(materialized.shared_name(), prefix);
         let name = self.graph.name(self.next_name(), prefix);
         let parent = self.partitioned_by_key(&store);
-        let keeping = Keeping::aggregate(materialized.shared_name());
+        let keeping = Keeping::aggregate(&materialized);
         let rows = Arc::clone(&store);
         let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
         let grouped = self.grouped.clone();
@@ -47,12 +48,12 @@ where
                     materialized.value.clone(),
                     Arc::clone(&store),
                 );
-                let cache = materialized.cache_bytes_max(lowering);
+                let kept = materialized.kept(lowering);
                 let supplier = move || StreamAggregate::<K0, V0, K, V, A, _> {
                     key: grouped.key.clone(),
                     value: grouped.value.clone(),
                     result: result.clone(),
-                    store: TableStore::new(&store_name, cache, sends_old),
+                    store: TableStore::new(&store_name, kept, sends_old),
                     sends_old,
                     update: Arc::clone(&update),
                     types: PhantomData,
@@ -116,7 +117,7 @@ where
         let new = (self.update)(&key, value, row).filter(|new| !self.result.is_null(new));
         let update = Update {
             key,
-            change: Change { old, new },
+            change: Change::latest(old, new),
             timestamp,
             at: record.timestamp,
             headers: record.headers,

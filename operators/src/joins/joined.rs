@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onceflow_framework::serde::{DefaultSerde, Serde, SharedSerde};
 
 /// How a stream is joined with a table: the serdes of the stream, and a name.
 ///
-/// The serdes are for the repartition topic that is made if the stream's key was changed; the name
-/// is that of the topic, `<application>-<name>-repartition`, and of the join.
+/// The serdes are for the repartition topic that is made if the stream's key was changed, and for
+/// records that wait; the name is that of the topic, `<application>-<name>-repartition`, and of the
+/// join.
 ///
 /// ```
 /// use onceflow::prelude::*;
@@ -21,6 +23,7 @@ pub struct Joined<K, V> {
     pub(crate) key: SharedSerde<K>,
     pub(crate) value: SharedSerde<V>,
     pub(crate) name: Option<Arc<str>>,
+    pub(crate) grace: Option<Duration>,
 }
 
 impl<K: 'static, V: 'static> Joined<K, V> {
@@ -40,6 +43,7 @@ impl<K: 'static, V: 'static> Joined<K, V> {
             key: SharedSerde::new(key),
             value: SharedSerde::new(value),
             name: None,
+            grace: None,
         }
     }
 
@@ -47,6 +51,48 @@ impl<K: 'static, V: 'static> Joined<K, V> {
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Arc::from(name.into()));
+        self
+    }
+
+    /// Lets each record wait until stream time is that far ahead of it, so that the row it meets is
+    /// there although it came later (KIP-923).
+    ///
+    /// The table must be versioned, with a history at least as long: a record meets the row as of
+    /// its own time, whenever that came. Records leave in the order of their times, then keys; one
+    /// that comes after the others of its time have left is joined at once. What waits is kept in a
+    /// store of its own, `<name of the join>-Buffer`. In a left join a record without a key does not
+    /// wait, where Kafka Streams fails. Only the records of the stream move its time: the last ones
+    /// wait until others come.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let (hour, ten) = (Duration::from_secs(3600), Duration::from_millis(10));
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let versions = Materialized::as_versioned("prices", hour);
+    /// let prices: KTable<String, i64> = builder.table_with("prices", Consumed::new(), versions);
+    /// orders
+    ///     .join_table(&prices, |pieces, price| pieces * price, Joined::new().with_grace_period(ten))
+    ///     .to("sums", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let at = Timestamp::from_millis;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// orders.pipe("nut", 2, at(15))?;
+    /// // It comes later, but it was the price by then.
+    /// driver.input_topic("prices", utf8(), i64()).pipe("nut", 3, at(12))?;
+    /// orders.pipe("nut", 1, at(25))?;
+    /// let sums = driver.output_topic("sums", utf8(), i64()).read_all()?;
+    /// let sums: Vec<_> = sums.iter().map(|r| (r.value, r.timestamp.as_millis())).collect();
+    /// assert_eq!(sums, [(6, 15)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_grace_period(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
         self
     }
 }
@@ -63,6 +109,7 @@ impl<K, V> Clone for Joined<K, V> {
             key: self.key.clone(),
             value: self.value.clone(),
             name: self.name.clone(),
+            grace: self.grace,
         }
     }
 }
@@ -73,6 +120,7 @@ impl<K, V> fmt::Debug for Joined<K, V> {
             .field("key", &self.key)
             .field("value", &self.value)
             .field("name", &self.name)
+            .field("grace", &self.grace)
             .finish()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | of | with | triggered by | result's time |
 //! |---|---|---|---|
-//! | stream | table | the stream | the stream record's |
+//! | stream | table, as it is, or was if it is versioned | the stream | the stream record's |
 //! | stream | global table, by any key | the stream | the stream record's |
 //! | stream | stream | both | the later record's |
 //! | table | table | both | the later row's |
@@ -19,6 +19,7 @@ mod stream_joined;
 mod windows;
 mod partitioned;
 mod lookup;
+mod waiting;
 mod stream_table;
 mod stream_global;
 mod stream_stream;

@@ -133,6 +133,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = joined.name.as_deref().or(self.next_name());
         // Inner joins too: Kafka Streams' name for both.
         let name = self.graph.name(name, "KSTREAM-LEFTJOIN-");
+        if joined.grace.is_some() {
+            let problem = "a join with a global table has no grace period";
+            self.graph.problem(format!("{name}: {problem}"));
+        }
         // A problem, if there is one, is told by `build`.
         let _own = self.graph.own(&table.graph, table.node, &table.store);
         let (store, join) = (Arc::clone(&table.store), Arc::new(join));

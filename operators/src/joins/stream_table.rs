@@ -12,7 +12,9 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///
     /// Only the stream triggers: a change of the table joins with what comes after it. The result
     /// has the record's time and headers. A record with a null key or value is dropped and
-    /// counted. Records that come out of order meet the row as it is now.
+    /// counted. Records that come out of order meet the row as it is now, or, if the table is
+    /// [versioned](crate::Materialized::with_versions), as it was at their time; they may also
+    /// [wait](Joined::with_grace_period) for it (KIP-923).
     ///
     /// ```
     /// use onceflow::prelude::*;

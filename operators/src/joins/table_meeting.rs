@@ -12,8 +12,8 @@ use std::sync::Arc;
 use super::table_sides::{JoinMerge, SideRules, TableJoin, lower_side};
 use crate::Data;
 use crate::materialized::Materialized;
-use crate::table::{Cost, KTable, Keeping, TableStore, lower_table};
-use crate::view::TableView;
+use crate::table::{Cost, KTable, Keeping, lower_table};
+use crate::table_store::TableStore;
 
 /// Which side must have a row for the other's changes to matter.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,9 @@ impl<K: Data, V: Data> KTable<K, V> {
         });
         let names = self.meeting_names();
         let store = stored.as_ref().map(|(_, store)| Arc::clone(store));
-        let keeping = Keeping::joined(&self.keeping, &other.keeping, store.as_ref());
+        let history = stored.as_ref().and_then(|(m, _)| m.history());
+        let kept = store.as_ref().map(|store| (store, history));
+        let keeping = Keeping::joined(&self.keeping, &other.keeping, kept);
         // A side that the result can do without tells a row that ends from one that never was.
         if !meeting.right_needed {
             self.keeping.send_old_values(Cost::EvenAStore);
@@ -93,23 +95,22 @@ impl<K: Data, V: Data> KTable<K, V> {
                 let other = rules(meeting.left_needed);
                 lower_side::<K, V2, V, VR, _>(lowering, &names.other, left(), flipped, other);
                 lowering.below_all(&[&names.this, &names.other]);
-                let store = stored.as_ref().map(|(_, store)| Arc::clone(store));
-                let cache = stored
-                    .as_ref()
-                    .and_then(|(m, _)| m.cache_bytes_max(lowering));
+                let kept = stored.as_ref();
+                let kept = kept.map(|(m, store)| (Arc::clone(store), m.kept(lowering)));
                 let supplier = move || JoinMerge::<K, VR> {
-                    store: store
+                    store: kept
                         .as_ref()
-                        .map(|name| TableStore::new(name, cache, sends_old)),
+                        .map(|(name, kept)| TableStore::new(name, *kept, sends_old)),
                     sends_old,
                 };
                 let stored = stored.as_ref().map(|(m, store)| (m, store));
                 lower_table(lowering, &names.merge, stored, supplier);
             });
-        KTable::new(self.graph.clone(), node, merge, keeping).with_view(move || match &store {
-            Some(store) => TableView::stored(store),
-            None => lefts().joined(rights(), Arc::clone(&joins)),
-        })
+        let table = KTable::new(self.graph.clone(), node, merge, keeping);
+        match store {
+            Some(store) => table.with_store(store),
+            None => table.with_view(move || lefts().joined(rights(), Arc::clone(&joins))),
+        }
     }
 
     fn meeting_names(&self) -> MeetingNames {

@@ -3,13 +3,14 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use onceflow_framework::metrics::DropReason;
 use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::{Fault, Record};
 
 use crate::Data;
 use crate::change::Change;
 use crate::lowering::Lowering;
-use crate::table::TableStore;
+use crate::table_store::TableStore;
 use crate::view::{Rows, TableView, parts};
 use crate::write_back::Update;
 
@@ -84,6 +85,10 @@ where
         record: Record<K, Change<V>>,
         ctx: &mut Context<K, Change<VR>>,
     ) -> Result<(), Fault> {
+        if !record.value.is_latest {
+            ctx.dropped(DropReason::Late);
+            return Ok(());
+        }
         let rows = self.rows.as_ref();
         let rows = rows.expect("init opens the rows before the first record");
         let (other, other_time) = parts(rows.get(&record.key)?);
@@ -99,7 +104,7 @@ where
         let new = (self.join)(change.new, other);
         ctx.forward(Record {
             key: record.key,
-            value: Change { old, new },
+            value: Change::latest(old, new),
             timestamp: record.timestamp.max(other_time),
             headers: record.headers,
         })

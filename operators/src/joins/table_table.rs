@@ -13,7 +13,9 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// A change of either side changes the result, at the later of the two rows' times, with the
     /// headers of the change. The joiner answers a row, or an `Option` of one: `None` deletes.
     /// A row that is deleted is told even if the result had none, as in Kafka Streams. Changes
-    /// that come out of order are applied as they come. Neither side has null keys.
+    /// that come out of order are applied as they come, but for those of a
+    /// [versioned](Materialized::with_versions) table: they are dropped and counted (KIP-914).
+    /// Neither side has null keys.
     ///
     /// A table that is on both sides changes both at once: an inner join then does not tell that a
     /// row is deleted, as in Kafka Streams. Map such a table instead.

@@ -11,7 +11,6 @@
 //! - Entries leave by time, then by the bytes of their key.
 //! - Within a batch a key is logged once, with what it ends with.
 
-mod entry;
 mod node;
 
 use std::fmt;
@@ -200,7 +199,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         };
         // The buffer logs what was there before.
         self.keeping.send_old_values(Cost::EvenAStore);
-        let keeping = Keeping::derived(&self.keeping, None);
+        let keeping = Keeping::held_back(&self.keeping);
         let (output, initial) = (Arc::clone(&name), self.initial.clone());
         let node = self
             .graph

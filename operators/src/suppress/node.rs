@@ -10,10 +10,10 @@ use onceflow_framework::state::BufferStore;
 use onceflow_framework::{Fault, Headers, Record, Timestamp};
 
 use super::Overflow;
-use super::entry::Entry;
 use crate::Data;
 use crate::change::Change;
 use crate::table::Initial;
+use crate::waiting_entry::Entry;
 use crate::windows::OperatorTime;
 
 /// The header that tells the version of a logged entry.
@@ -116,7 +116,7 @@ impl<K: Data, V: Data> Suppress<K, V> {
         let Some(key) = self.key.to_vec(&record.key)? else {
             return Err(Fault::message("a null key cannot be held back"));
         };
-        let Change { old, new } = &record.value;
+        let Change { old, new, .. } = &record.value;
         let initial = self.initial.as_ref().filter(|_| old.is_none());
         let initial = initial.and_then(|initial| initial(&record.key));
         let mut entry = Entry::at(record.timestamp, ctx.position(), record.headers);
@@ -189,7 +189,7 @@ impl<K: Data, V: Data> Suppress<K, V> {
         }
         ctx.forward(Record {
             key: typed,
-            value: Change { old, new },
+            value: Change::latest(old, new),
             timestamp: entry.timestamp,
             headers: entry.headers,
         })

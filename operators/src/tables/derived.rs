@@ -15,7 +15,8 @@ use onceflow_framework::{Fault, Record};
 use crate::Data;
 use crate::change::Change;
 use crate::materialized::Materialized;
-use crate::table::{Cost, KTable, Keeping, TableStore, lower_table};
+use crate::table::{Cost, KTable, Keeping, lower_table};
+use crate::table_store::TableStore;
 use crate::write_back::Update;
 
 /// What a table made row by row does with a change from nothing to nothing.
@@ -39,7 +40,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let name = self.graph.name(self.next_name(), prefix);
         // A store without a name is never kept: the rows follow from the table above.
         let stored = materialized.and_then(|m| Some((Arc::clone(m.shared_name()?), m)));
-        let keeping = Keeping::derived(&self.keeping, stored.as_ref().map(|(store, _)| store));
+        let keeping = Keeping::derived(&self.keeping, stored.as_ref().map(|(_, m)| m));
         if let Some((store, _)) = &stored {
             self.graph.check(store);
         }
@@ -47,6 +48,11 @@ impl<K: Data, V: Data> KTable<K, V> {
         if nothing == Nothing::Swallowed && self.keeping.send_old_values(Cost::Nothing) {
             keeping.send_old_values(Cost::Nothing);
         }
+        // To a history it is news that there was no row at a time.
+        let nothing = match self.keeping.history() {
+            Some(_) => Nothing::HandedOn,
+            None => nothing,
+        };
         let (output, sends) = (Arc::clone(&name), Rc::clone(&keeping));
         let compute = Arc::new(compute);
         let (own, computing) = (keeping.store(), Arc::clone(&compute));
@@ -56,13 +62,12 @@ impl<K: Data, V: Data> KTable<K, V> {
             .add(Arc::clone(&name), &[self.node], move |lowering| {
                 let sends_old = sends.sends_old();
                 let store_name = stored.as_ref().map(|(store, _)| Arc::clone(store));
-                let cache = stored
-                    .as_ref()
-                    .and_then(|(_, m)| m.cache_bytes_max(lowering));
+                let kept = stored.as_ref().map(|(_, m)| m.kept(lowering));
+                let kept = store_name.zip(kept);
                 let supplier = move || Derived::<K, V, V2, _> {
-                    store: store_name
+                    store: kept
                         .as_ref()
-                        .map(|name| TableStore::new(name, cache, sends_old)),
+                        .map(|(name, kept)| TableStore::new(name, *kept, sends_old)),
                     sends_old,
                     nothing,
                     compute: Arc::clone(&compute),
@@ -133,7 +138,12 @@ where
         if is_nothing && self.nothing == Nothing::Swallowed {
             return Ok(());
         }
-        let change = Change { old, new };
+        let is_latest = change.is_latest;
+        let change = Change {
+            old,
+            new,
+            is_latest,
+        };
         let (Some(store), Some(row)) = (&self.store, row) else {
             return ctx.forward(Record {
                 key,

@@ -65,6 +65,9 @@ pub(crate) fn add_global_table<K: Data, V: Data>(
 ) -> GlobalKTable<K, V> {
     let given = materialized.shared_name();
     let store = graph.store_name(given, &format!("{topic}-"));
+    if materialized.history().is_some() {
+        graph.problem(format!("global table {store} cannot be versioned"));
+    }
     let (key, value) = (materialized.key.clone(), materialized.value.clone());
     let name = Arc::clone(&store);
     let supplier = move || GlobalRows {

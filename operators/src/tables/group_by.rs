@@ -133,10 +133,14 @@ where
             timestamp,
             headers,
         } = record;
+        if !change.is_latest {
+            // It has changed the row's history, not the row. Not counted, as in Kafka Streams.
+            return Ok(());
+        }
         let old = self.grouped(&key, change.old);
         let new = self.grouped(&key, change.new);
         let mut forward = |key, old, new, headers| {
-            let value = Change { old, new };
+            let value = Change::latest(old, new);
             ctx.forward(Record {
                 key,
                 value,

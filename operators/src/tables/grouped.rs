@@ -17,7 +17,8 @@ use crate::materialized::Materialized;
 use crate::names::Named;
 use crate::names::{SINK, SOURCE, TABLE_AGGREGATE};
 use crate::repartition::add_source_of;
-use crate::table::{KTable, Keeping, TableStore, lower_table};
+use crate::table::{KTable, Keeping, lower_table};
+use crate::table_store::TableStore;
 
 /// A table grouped under new keys: what `count`, `reduce` and `aggregate` of tables are called on.
 ///
@@ -81,7 +82,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let source = self.graph.suffixed_name(given, "-source", SOURCE);
         let name = self.graph.name(given, prefix);
         let parent = self.repartitioned(&store, sink, source);
-        let keeping = Keeping::aggregate(materialized.shared_name());
+        let keeping = Keeping::aggregate(&materialized);
         let rows = Arc::clone(&store);
         let (output, sends, fold) = (Arc::clone(&name), Rc::clone(&keeping), Arc::new(fold));
         let node = self
@@ -89,10 +90,10 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             .add(Arc::clone(&name), &[parent], move |lowering| {
                 let (sends_old, store_name) = (sends.sends_old(), Arc::clone(&store));
                 let result = materialized.value.clone();
-                let cache = materialized.cache_bytes_max(lowering);
+                let kept = materialized.kept(lowering);
                 let supplier = move || TableAggregate::<K, V, A, Add, Subtract> {
                     result: result.clone(),
-                    store: TableStore::new(&store_name, cache, sends_old),
+                    store: TableStore::new(&store_name, kept, sends_old),
                     sends_old,
                     fold: Arc::clone(&fold),
                     types: PhantomData,

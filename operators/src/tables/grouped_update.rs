@@ -14,7 +14,7 @@ use onceflow_framework::{Fault, Record};
 
 use crate::Data;
 use crate::change::Change;
-use crate::table::TableStore;
+use crate::table_store::TableStore;
 use crate::write_back::Update;
 
 /// How a group's row follows from the rows of the table.
@@ -75,7 +75,7 @@ where
         };
         let update = Update {
             key,
-            change: Change { old, new },
+            change: Change::latest(old, new),
             timestamp,
             at: record.timestamp,
             headers: record.headers,

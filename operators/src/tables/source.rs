@@ -17,7 +17,8 @@ use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::SOURCE;
 use crate::null::{OrNull, present};
-use crate::table::{KTable, Keeping, TableStore, lower_table, set_row};
+use crate::table::{KTable, Keeping, lower_table};
+use crate::table_store::{TableStore, set_row};
 
 /// Adds the source of a topic and the table below it.
 pub(crate) fn add_source_table<K: Data, V: Data>(
@@ -28,7 +29,7 @@ pub(crate) fn add_source_table<K: Data, V: Data>(
 ) -> KTable<K, V> {
     let given = materialized.shared_name();
     let store = graph.store_name(given, &format!("{topic}-"));
-    let keeping = Keeping::source(given);
+    let keeping = Keeping::source(&materialized);
     let rows = Arc::clone(&store);
     let source = graph.suffixed_name(consumed.name(), "-source", SOURCE);
     let name = graph.name(consumed.name(), "KTABLE-SOURCE-");
@@ -64,13 +65,13 @@ pub(super) fn lower_source<K, V, K0, V0>(
     let stored = keeping.is_stored().then_some((&materialized, store));
     let store_name = stored.map(|(_, store)| Arc::clone(store));
     let sends_old = keeping.sends_old();
-    let cache = materialized.cache_bytes_max(lowering);
+    let kept = materialized.kept(lowering);
     let supplier = move || SourceTable::<K0, V0, K, V> {
         key: key.clone(),
         value: value.clone(),
         store: store_name
             .as_ref()
-            .map(|name| TableStore::new(name, cache, sends_old)),
+            .map(|name| TableStore::new(name, kept, sends_old)),
         sends_old,
         types: PhantomData,
     };

@@ -57,7 +57,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             let produced = Produced::with(K::serde(key), V::serde(value));
             parent = add_repartition(&self.graph, parent, names, produced);
         }
-        let keeping = Keeping::source(materialized.shared_name());
+        let keeping = Keeping::source(&materialized);
         let rows = Arc::clone(&store);
         let (output, kept) = (Arc::clone(&name), Rc::clone(&keeping));
         let node = self

@@ -136,10 +136,7 @@ where
         closed.sort_by_key(|(key, _)| (key.window.end, key.window.start));
         for (key, row) in closed {
             let timestamp = key.window.end;
-            let change = Change {
-                old: None,
-                new: Some(row),
-            };
+            let change = Change::latest(None, Some(row));
             let closed = Record::new(key, change, timestamp);
             ctx.forward(closed.with_headers(headers.clone()))?;
         }
@@ -199,10 +196,7 @@ where
                 old = of_touched;
             } else {
                 self.store().remove(&key, touched)?;
-                let gone = Change {
-                    old: of_touched,
-                    new: None,
-                };
+                let gone = Change::latest(of_touched, None);
                 self.hand_on(Windowed::new(key.clone(), touched), gone, ctx)?;
             }
             row = (self.fold.merge)(&key, row, touched_row);
@@ -210,7 +204,7 @@ where
         let new = (self.fold.update)(&key, value, row);
         let new = new.filter(|new| !self.result.is_null(new));
         self.store().put(&key, session, new.as_ref())?;
-        self.hand_on(Windowed::new(key, session), Change { old, new }, ctx)
+        self.hand_on(Windowed::new(key, session), Change::latest(old, new), ctx)
     }
 
     fn punctuate(

@@ -270,9 +270,10 @@ where
         let name = graph.name(self.grouped.next_name(), prefix);
         let retention = materialized.retention();
         self.windows.check(graph, &name, self.emit, retention);
+        materialized.check_windowed(graph, &name);
         let parent = self.grouped.partitioned_by_key(&store);
         let closes_after = self.windows.gap() + self.windows.grace();
-        let keeping = Keeping::windowed(materialized.shared_name(), closes_after);
+        let keeping = Keeping::windowed(&materialized, closes_after);
         let write = SessionWrite {
             windows: self.windows,
             emit: self.emit,

@@ -80,7 +80,7 @@ where
         let row = new.map(|value| ValueAndTimestamp { value, timestamp });
         self.put(&record.key, row.as_ref())?;
         let new = row.map(|row| row.value);
-        let change = Change { old, new };
+        let change = Change::latest(old, new);
         self.hand_on(&record.key, (change, timestamp), &record.headers, ctx)
     }
 
@@ -93,10 +93,7 @@ where
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
         self.put(key, Some(row))?;
-        let change = Change {
-            old: None,
-            new: Some(row.value.clone()),
-        };
+        let change = Change::latest(None, Some(row.value.clone()));
         self.hand_on(key, (change, row.timestamp), headers, ctx)
     }
 
@@ -139,10 +136,7 @@ where
         for (key, row) in closed {
             ctx.forward(Record {
                 key,
-                value: Change {
-                    old: None,
-                    new: Some(row.value),
-                },
+                value: Change::latest(None, Some(row.value)),
                 timestamp: row.timestamp,
                 headers: headers.clone(),
             })?;

@@ -313,8 +313,9 @@ where
         let name = graph.name(self.grouped.next_name(), prefix);
         let retention = materialized.retention();
         self.kind.check(graph, &name, self.emit, retention);
+        materialized.check_windowed(graph, &name);
         let parent = self.grouped.partitioned_by_key(&store);
-        let keeping = Keeping::windowed(materialized.shared_name(), self.kind.grace());
+        let keeping = Keeping::windowed(&materialized, self.kind.grace());
         let write = Write {
             kind: self.kind,
             emit: self.emit,

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use onceflow_framework::metrics::DropReason;
 use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::serde::SharedSerde;
 use onceflow_framework::{Error, ErrorKind, Fault, Record};
@@ -89,6 +90,10 @@ impl<K: Data, KO: Data, VO: Data> Processor for AnswerChange<K, KO, VO> {
         record: Record<KO, Change<VO>>,
         ctx: &mut Context<K, Response<VO>>,
     ) -> Result<(), Fault> {
+        if !record.value.is_latest {
+            ctx.dropped(DropReason::Late);
+            return Ok(());
+        }
         let store = self.store.as_ref();
         let store = store.expect("init opens the store before the first record");
         let mut prefix = Vec::new();

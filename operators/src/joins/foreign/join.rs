@@ -23,7 +23,8 @@ use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::null::OrNull;
 use crate::repartition::add_source_of;
-use crate::table::{Cost, KTable, Keeping, TableStore, lower_table};
+use crate::table::{Cost, KTable, Keeping, lower_table};
+use crate::table_store::TableStore;
 use crate::view::ViewSource;
 
 /// Two tables of which the left names rows of the right: see [`KTable::on_foreign_key`].
@@ -85,9 +86,10 @@ impl<K: Data, V: Data, KO: Data, VO: Data> ForeignKeyJoin<K, V, KO, VO> {
     ///
     /// A change of a left row gives the later time of the two rows, a change of a right row its
     /// own, and that for every left row that names it, in the order of their keys. A left row that
-    /// names none is dropped and counted. What comes out of order is applied as it comes. A left
-    /// row that is deleted is told even if it had no result, as in Kafka Streams. The result has a
-    /// store if the [`Materialized`] names one, or if something downstream needs it.
+    /// names none is dropped and counted. What comes out of order is applied as it comes, but for
+    /// versioned tables: there it is dropped and counted (KIP-914). A left row that is
+    /// deleted is told even if it had no result, as in Kafka Streams. The result has a store if the
+    /// [`Materialized`] names one, or if something downstream needs it.
     ///
     /// See [`KTable::on_foreign_key`] for an example.
     pub fn join<VR: Data, R: OrNull<VR>>(
@@ -142,7 +144,7 @@ impl<K: Data, V: Data, KO: Data, VO: Data> ForeignKeyJoin<K, V, KO, VO> {
         right.keeping.send_old_values(Cost::EvenAStore);
         let given = materialized.shared_name();
         let store = graph.store_name(given, OUTPUT);
-        let keeping = Keeping::source(given);
+        let keeping = Keeping::source(&materialized);
         let output = Arc::clone(&names.output);
         let views = left.lookup(graph).zip(right.lookup(graph));
         let Some((left_view, right_view)) = views else {
@@ -274,11 +276,11 @@ fn lower_output<K: Data, VR: Data>(
 ) {
     let stored = keeping.is_stored().then_some((&materialized, &store));
     let named = stored.map(|(_, store)| Arc::clone(store));
-    let (sends_old, cache) = (keeping.sends_old(), materialized.cache_bytes_max(lowering));
+    let (sends_old, kept) = (keeping.sends_old(), materialized.kept(lowering));
     let supplier = move || Output::<K, VR> {
         store: named
             .as_ref()
-            .map(|name| TableStore::new(name, cache, sends_old)),
+            .map(|name| TableStore::new(name, kept, sends_old)),
         sends_old,
     };
     lower_table(lowering, name, stored, supplier);

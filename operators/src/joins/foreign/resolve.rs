@@ -11,7 +11,7 @@ use super::formats::Response;
 use super::subscribe::hash_of;
 use crate::Data;
 use crate::change::Change;
-use crate::table::{TableStore, set_row};
+use crate::table_store::{TableStore, set_row};
 use crate::view::{Rows, TableView};
 
 /// Makes a row of two; none where they make none.

@@ -1,4 +1,4 @@
-//! What a buffer holds for a key, in the bytes of Kafka Streams' changelog.
+//! What a buffer holds of a change or a record that waits, in the bytes of Kafka Streams' changelog.
 //!
 //! ```text
 //!   record   timestamp (8) ‖ offset (8) ‖ length (4) ‖ topic ‖ partition (4) ‖ headers
@@ -13,25 +13,25 @@ use onceflow_framework::{Header, Headers, Position, Timestamp};
 const NULL: i32 = -1;
 const SAME_AS_PRIOR: i32 = -2;
 
-/// A change that is held back.
+/// A change that is held back, or a record, which has a new value only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) timestamp: Timestamp,
-    pub(super) offset: i64,
-    pub(super) topic: Vec<u8>,
-    pub(super) partition: i32,
-    pub(super) headers: Headers,
+pub(crate) struct Entry {
+    pub(crate) timestamp: Timestamp,
+    pub(crate) offset: i64,
+    pub(crate) topic: Vec<u8>,
+    pub(crate) partition: i32,
+    pub(crate) headers: Headers,
     /// What was handed on last, as far as it is known.
-    pub(super) prior: Option<Vec<u8>>,
-    pub(super) old: Option<Vec<u8>>,
-    pub(super) new: Option<Vec<u8>>,
+    pub(crate) prior: Option<Vec<u8>>,
+    pub(crate) old: Option<Vec<u8>>,
+    pub(crate) new: Option<Vec<u8>>,
     /// When it was first held back.
-    pub(super) time: Timestamp,
+    pub(crate) time: Timestamp,
 }
 
 impl Entry {
     /// Of a change without values yet, from the record at that position.
-    pub(super) fn at(timestamp: Timestamp, position: Option<Position>, headers: Headers) -> Self {
+    pub(crate) fn at(timestamp: Timestamp, position: Option<Position>, headers: Headers) -> Self {
         let (topic, partition, offset) = match position {
             Some(Position {
                 topic_partition,
@@ -56,7 +56,7 @@ impl Entry {
     }
 
     /// What it counts against the bound on bytes: as in Kafka Streams.
-    pub(super) fn size_bytes(&self, key: &[u8]) -> u64 {
+    pub(crate) fn size_bytes(&self, key: &[u8]) -> u64 {
         let length = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
         let old = if self.old == self.prior {
             0
@@ -68,7 +68,7 @@ impl Entry {
         (8 + key.len() + values + record) as u64
     }
 
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(&self.timestamp.as_millis().to_be_bytes());
         out.extend_from_slice(&self.offset.to_be_bytes());
@@ -91,7 +91,7 @@ impl Entry {
     }
 
     /// None for bytes that are no entry.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let rest = &mut &*bytes;
         let timestamp = Timestamp::from_millis(read_i64(rest)?);
         let offset = read_i64(rest)?;

@@ -1,6 +1,6 @@
 //! Compares what was played with what Kafka Streams answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onceflow::prelude::*;
 use onceflow::state::ValueAndTimestamp;
@@ -142,7 +142,12 @@ fn printed(record: &CapturedRecord) -> String {
     )
 }
 
-pub(super) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Vec<Difference>) {
+/// Compares the stores that are listed; their versions as the records' `times` show them.
+pub(super) fn stores(
+    driver: &TestDriver,
+    (expected, times): (&Value, &BTreeSet<i64>),
+    differences: &mut Vec<Difference>,
+) {
     for (name, rows) in expected.as_object().expect("stores by name") {
         let mut expected: Vec<String> = rows
             .as_array()
@@ -151,7 +156,7 @@ pub(super) fn stores(driver: &TestDriver, expected: &Value, differences: &mut Ve
             .map(Value::to_string)
             .collect();
         expected.sort();
-        match rows_of(driver, name) {
+        match rows_of(driver, name, times) {
             Ok(mut ours) => {
                 ours.sort();
                 if ours != expected && !differ_by_nulls(driver, name, &ours, &expected) {
@@ -187,7 +192,7 @@ fn differ_by_nulls(driver: &TestDriver, name: &str, ours: &[String], expected: &
 }
 
 /// The rows of a store, whose types are tried.
-fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
+fn rows_of(driver: &TestDriver, name: &str, times: &BTreeSet<i64>) -> Result<Vec<String>, Error> {
     if let Ok(store) = driver.timestamped_key_value_store::<Val, Val>(name) {
         let rows = store.all()?.into_iter();
         return Ok(rows
@@ -202,6 +207,14 @@ fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
             .map(|(k, row)| json!([json_of(&k), row.value, row.timestamp.as_millis()]).to_string())
             .collect());
     }
+    if let Ok(store) = driver.versioned_key_value_store::<Val, Val>(name) {
+        let read = |k: &Val, at| store.get_as_of(k, at);
+        return versions_of(store.all()?, times, read, json_of);
+    }
+    if let Ok(store) = driver.versioned_key_value_store::<Val, i64>(name) {
+        let read = |k: &Val, at| store.get_as_of(k, at);
+        return versions_of(store.all()?, times, read, |value| json!(value));
+    }
     if let Some(rows) = windowed_rows_of(driver, name)? {
         return Ok(rows);
     }
@@ -212,6 +225,28 @@ fn rows_of(driver: &TestDriver, name: &str) -> Result<Vec<String>, Error> {
     Ok(rows
         .map(|(k, v)| json!([json_of(&k), json_of(&v)]).to_string())
         .collect())
+}
+
+/// Those of the versions that can be read at one of the times.
+fn versions_of<V>(
+    all: Vec<(Val, VersionedRecord<V>)>,
+    times: &BTreeSet<i64>,
+    read: impl Fn(&Val, Timestamp) -> Result<Option<VersionedRecord<V>>, Error>,
+    json_of_value: impl Fn(&V) -> Value,
+) -> Result<Vec<String>, Error> {
+    let mut rows = Vec::new();
+    for (key, version) in all {
+        let mut is_read = false;
+        for at in times {
+            let found = read(&key, Timestamp::from_millis(*at))?;
+            is_read |= found.is_some_and(|found| found.timestamp == version.timestamp);
+        }
+        if is_read {
+            let (value, from) = (json_of_value(&version.value), version.timestamp.as_millis());
+            rows.push(json!([json_of(&key), value, from]).to_string());
+        }
+    }
+    Ok(rows)
 }
 
 /// The rows of a window or session store, if it is one.

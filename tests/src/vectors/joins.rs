@@ -21,9 +21,6 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
     let other = op.text("other");
     match (build.input::<Stream>(op), build.find::<Table>(other)) {
         (Some(stream), Some(table)) => {
-            if op.get("grace_ms").is_some() {
-                return unplayable("joins with a grace period");
-            }
             let joined = stream.any.look_up_in(op, stream.kinds, &*table.any)?;
             build.keep(op, joined);
         }
@@ -211,6 +208,10 @@ fn look_up<K: View, V: View, VT: View>(
     let joined = Joined::with(keys, <V::Row as View>::serde_of(kinds.value));
     let joined = match op.text_or("name") {
         Some(name) => joined.with_name(name),
+        None => joined,
+    };
+    let joined = match op.number_or("grace_ms") {
+        Some(millis) => joined.with_grace_period(Duration::from_millis(millis.unsigned_abs())),
         None => joined,
     };
     match op.text("kind") {

@@ -21,8 +21,9 @@ use super::unplayable::{Unplayable, unplayable};
 struct Expected<'j> {
     java: Fields<'j>,
     fixed: Option<Fields<'j>>,
-    /// The stores in memory that processors use: what they refuse, Java counts.
-    memory_stores: BTreeSet<String>,
+    /// The stores in memory that processors use, and those with versions: what they refuse, Java
+    /// counts.
+    counting_stores: BTreeSet<String>,
 }
 
 impl<'j> Expected<'j> {
@@ -31,7 +32,7 @@ impl<'j> Expected<'j> {
         Expected {
             java: Fields::of("expect", case.value("expect")),
             fixed: case.object_or("expect_fixed"),
-            memory_stores: memory_stores(case.list("topology")),
+            counting_stores: counting_stores(case.list("topology")),
         }
     }
 
@@ -157,7 +158,7 @@ fn play_all(
         "a step has an answer"
     );
     let mut played = Played {
-        memory_stores: expected.memory_stores.clone(),
+        counting_stores: expected.counting_stores.clone(),
         ..Played::default()
     };
     for (step, expected) in steps.iter().zip(answers) {
@@ -165,7 +166,9 @@ fn play_all(
         compare::step((played.steps - 1, keys), &answer, expected, differences);
     }
     if let Some(stores) = expected.get("stores") {
-        compare::stores(driver, stores, differences);
+        let times = steps.iter().filter_map(|step| step["ts"].as_i64());
+        let times: BTreeSet<i64> = times.collect();
+        compare::stores(driver, (stores, &times), differences);
     }
     if let Some(internal) = expected.get("internal") {
         compare::internal(&played.internal, internal, differences);
@@ -206,12 +209,15 @@ fn check_config(config: &Fields<'_>) -> Result<OnBadRecord, Unplayable> {
     })
 }
 
-fn memory_stores(ops: &[Value]) -> BTreeSet<String> {
+fn counting_stores(ops: &[Value]) -> BTreeSet<String> {
     let stores = ops
         .iter()
         .filter(|op| op["op"] == "add_store" || op["op"] == "pa_store");
-    let in_memory = stores.filter(|op| op["type"] != "rocks");
+    let in_memory = stores.filter(|op| op["type"] != "rocks" || op["kind"] == "versioned");
+    let tables = ops.iter().filter_map(|op| op.get("mat"));
+    let versioned = tables.filter(|mat| mat.get("versioned_ms").is_some());
     in_memory
+        .chain(versioned)
         .filter_map(|op| Some(op["store"].as_str()?.to_owned()))
         .collect()
 }
@@ -229,7 +235,7 @@ pub(super) struct Answer {
 /// What was played so far.
 #[derive(Debug, Default)]
 struct Played {
-    memory_stores: BTreeSet<String>,
+    counting_stores: BTreeSet<String>,
     steps: usize,
     seen: BTreeMap<String, usize>,
     drops: u64,
@@ -270,7 +276,7 @@ impl Played {
             }
             *seen = history.len();
         }
-        let drops = counted(&driver.drops(), &self.memory_stores);
+        let drops = counted(&driver.drops(), &self.counting_stores);
         answer.dropped = drops - self.drops;
         self.drops = drops;
         let expired = |((_, reason), count): (&(String, DropReason), &u64)| {
@@ -285,12 +291,12 @@ impl Played {
 
 /// Drops as Java counts them: without those at a repartition's null-key filter, and without what
 /// only a store did not keep, unless a processor put it into a store in memory.
-fn counted(drops: &Drops, memory_stores: &BTreeSet<String>) -> u64 {
+fn counted(drops: &Drops, counting_stores: &BTreeSet<String>) -> u64 {
     let uncounted = |node: &str, reason: DropReason| {
         let is_filter =
             node.starts_with("KSTREAM-FILTER-") || node.ends_with("-repartition-filter");
         let is_refused = reason == DropReason::Expired; // `store_refused`
-        let is_of_processor = memory_stores.contains(node);
+        let is_of_processor = counting_stores.contains(node);
         (is_refused && !is_of_processor) || (is_filter && reason == DropReason::NullKey)
     };
     let counted = drops

@@ -42,6 +42,7 @@ pub(super) enum Does {
     ReadTable(String),
     ReadStore(String),
     WindowPut(String, i64),
+    VersionedPut(String, i64),
     Tick(Ticks),
     Buffer(String, Ticks),
 }
@@ -80,6 +81,7 @@ impl Does {
             "read_table" => Does::ReadTable(store()),
             "read_store" => Does::ReadStore(store()),
             "window_put" => Does::WindowPut(store(), spec.number_or("back_ms").unwrap_or(0)),
+            "versioned_put" => Does::VersionedPut(store(), spec.number_or("back_ms").unwrap_or(0)),
             "tick" => Does::Tick(ticks(spec)),
             "buffer" => Does::Buffer(store(), ticks(spec)),
             other => return unplayable(format!("processor {other}")),
@@ -162,6 +164,7 @@ pub(super) struct Player<K, V> {
     values: Option<KeyValueStore<Val, Val>>,
     table: Option<TimestampedKeyValueStore<Val, Val>>,
     window: Option<WindowStore<Val, Val>>,
+    versioned: Option<VersionedKeyValueStore<Val, Val>>,
     punctuated: i64,
     types: PhantomData<fn(K, V)>,
 }
@@ -173,6 +176,7 @@ impl<K: View, V: View> Player<K, V> {
             values: None,
             table: None,
             window: None,
+            versioned: None,
             punctuated: 0,
             types: PhantomData,
         }
@@ -180,6 +184,30 @@ impl<K: View, V: View> Player<K, V> {
 
     fn store(&self) -> &KeyValueStore<Val, Val> {
         self.values.as_ref().expect("init opened it")
+    }
+
+    /// Puts a version; answers what became of it, and what was there so long before.
+    fn put_version(
+        &self,
+        key: &Val,
+        value: &Val,
+        timestamp: Timestamp,
+        back: i64,
+    ) -> Result<String, Fault> {
+        let store = self.versioned.as_ref().expect("init opened it");
+        let value = Some(value).filter(|value| **value != Val::Null);
+        let put = match store.put(key, value, timestamp)? {
+            VersionPut::Latest => -1,
+            VersionPut::ValidUntil(time) => time.as_millis(),
+            VersionPut::Refused => i64::MIN,
+        };
+        let back = timestamp.as_millis().saturating_sub(back);
+        let found = match back < 0 {
+            true => None,
+            false => store.get_as_of(key, Timestamp::from_millis(back))?,
+        };
+        let found = found.map(|v| format!("{}@{}", v.value.printed(), v.timestamp));
+        Ok(format!("{put}/{}", found.as_deref().unwrap_or("null")))
     }
 
     /// What becomes of a value whose key is kept.
@@ -235,8 +263,11 @@ impl<K: View, V: View> Player<K, V> {
                 let found: Result<Vec<String>, Error> = found.collect();
                 Val::Text(found?.join("|"))
             }
+            Does::VersionedPut(_, back) if *key != Val::Null => {
+                Val::Text(self.put_version(key, value, timestamp, *back)?)
+            }
             Does::Count(_) | Does::Latest(_) | Does::Range(_) => return Ok(None),
-            Does::WindowPut(..) => return Ok(None),
+            Does::VersionedPut(..) | Does::WindowPut(..) => return Ok(None),
             Does::ReadTable(_) | Does::ReadStore(_) => return Ok(None),
             _ => value.clone(),
         }))
@@ -256,6 +287,9 @@ impl<K: View, V: View> Processor for Player<K, V> {
             }
             Does::ReadStore(store) | Does::Buffer(store, _) => {
                 self.values = Some(ctx.key_value_store(store)?);
+            }
+            Does::VersionedPut(store, _) => {
+                self.versioned = Some(ctx.versioned_key_value_store(store)?);
             }
             Does::WindowPut(store, _) => self.window = Some(ctx.window_store(store)?),
             Does::ReadTable(store) => self.table = Some(ctx.timestamped_key_value_store(store)?),

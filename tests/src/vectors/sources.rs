@@ -155,6 +155,7 @@ pub(super) fn store_of(op: &Fields<'_>) -> Result<StoreBuilder<Val, Val>, Unplay
     let store = match op.text("kind") {
         "kv" => StoreBuilder::key_value(name, keys, values),
         "timestamped_kv" => StoreBuilder::timestamped_key_value(name, keys, values),
+        "versioned" => StoreBuilder::versioned_key_value(name, retention, keys, values),
         "window" => {
             let store = StoreBuilder::window(name, retention, window, keys, values);
             match duplicates {

@@ -42,14 +42,17 @@ pub(super) fn materialized<K: View, V: View>(
     let Some(mat) = op.object_or("mat") else {
         return Ok(None);
     };
-    for unsupported in ["versioned_ms", "segment_ms", "lru"] {
-        if mat.get(unsupported).is_some() {
-            return unplayable(format!("stores with {unsupported}"));
-        }
+    if mat.get("lru").is_some() {
+        return unplayable("stores with lru");
     }
     let mut materialized = Materialized::with(K::serde_of(kinds.key), V::serde_of(kinds.value));
     if let Some(store) = mat.text_or("store") {
-        materialized = materialized.with_name(store);
+        materialized = match mat.number_or("versioned_ms") {
+            Some(millis) => {
+                materialized.with_versions(store, Duration::from_millis(millis.unsigned_abs()))
+            }
+            None => materialized.with_name(store),
+        };
     }
     if mat.get("logging").and_then(Value::as_bool) == Some(false) {
         materialized = materialized.with_logging_disabled();
@@ -60,8 +63,9 @@ pub(super) fn materialized<K: View, V: View>(
     if mat.get("caching").and_then(Value::as_bool) == Some(false) {
         materialized = materialized.with_caching_disabled();
     }
-    // The engine changes no answer that is compared.
+    // The engine and its segments change no answer that is compared.
     mat.text_or("type");
+    mat.get("segment_ms");
     mat.done();
     Ok(Some(materialized))
 }

@@ -194,7 +194,9 @@ fn build_options(config: &Fields<'_>) -> BuildOptions {
 
 /// Which settings are understood; what they leave to the driver.
 fn check_config(config: &Fields<'_>) -> Result<OnBadRecord, Unplayable> {
-    if config.text_or("dsl.store.format") == Some("HEADERS") {
+    let keeps_headers = config.text_or("dsl.store.format") == Some("HEADERS");
+    // Java's stores in memory keep none, whatever the format.
+    if keeps_headers && config.text_or("dsl.store.suppliers.class") == Some("rocksdb") {
         return unplayable("stores with headers");
     }
     if config.text_or("processing.exception.handler") == Some("continue") {

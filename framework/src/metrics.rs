@@ -29,6 +29,8 @@ pub enum DropReason {
     NoPartition,
     /// A store refused what is past its retention.
     Expired,
+    /// A record of the same id went through before.
+    Duplicate,
 }
 
 impl fmt::Display for DropReason {
@@ -42,6 +44,7 @@ impl fmt::Display for DropReason {
             DropReason::NegativeTimestamp => "negative timestamp",
             DropReason::NoPartition => "no partition",
             DropReason::Expired => "expired",
+            DropReason::Duplicate => "duplicate",
         })
     }
 }

@@ -68,6 +68,7 @@ mod stateless;
 mod asynchronous;
 mod aggregate;
 mod windows;
+mod deduplicate;
 mod suppress;
 mod cogroup;
 mod tables;
@@ -76,6 +77,7 @@ pub mod prelude;
 
 pub use builder::{StreamsBuilder, Topics};
 pub use cogroup::CogroupedKStream;
+pub use deduplicate::Deduplicated;
 pub use grouped::{Grouped, KGroupedStream};
 pub use joins::{ForeignKeyJoin, JoinWindows, Joined, StreamJoined, TableJoined};
 pub use materialized::Materialized;

@@ -10,10 +10,10 @@
 //! ```
 
 pub use crate::{
-    BuildOptions, CogroupedKStream, Data, EmitStrategy, ForeignKeyJoin, GlobalKTable, Grouped,
-    JoinWindows, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Named,
-    OrNull, Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream, SessionWindows,
-    SlidingWindows, StreamJoined, StreamsBuilder, Suppressed, TableJoined,
+    BuildOptions, CogroupedKStream, Data, Deduplicated, EmitStrategy, ForeignKeyJoin, GlobalKTable,
+    Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
+    Named, OrNull, Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream,
+    SessionWindows, SlidingWindows, StreamJoined, StreamsBuilder, Suppressed, TableJoined,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };
 pub use onceflow_framework::processor::{

@@ -19,6 +19,7 @@ mod broker;
 mod runtime;
 pub mod query;
 mod app;
+pub mod reset;
 pub mod test_driver;
 
 /// Shared bytes: what headers hold, and what the [`bytes`](serde::bytes) serde reads and writes.

@@ -16,6 +16,9 @@ use crate::error::{Error, ErrorKind};
 /// How many processes of one application can share a state directory.
 const INSTANCES_MAX: usize = 1_000;
 
+/// What the files of names are called, before a number.
+pub(crate) const INSTANCE_PREFIX: &str = "instance-";
+
 /// A name and the lock that keeps it ours.
 #[derive(Debug)]
 pub(crate) struct Instance {
@@ -51,7 +54,7 @@ pub(crate) fn claim_instance(
     };
     fs::create_dir_all(&directory).map_err(cannot)?;
     for slot in 0..INSTANCES_MAX {
-        let path = directory.join(format!("instance-{slot}"));
+        let path = directory.join(format!("{INSTANCE_PREFIX}{slot}"));
         if let Some(instance) = claim(&path).map_err(cannot)? {
             return Ok(instance);
         }

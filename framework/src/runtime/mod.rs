@@ -37,7 +37,7 @@ pub use shared::State;
 
 pub(crate) use active_task::{ActiveTask, Lane, Progress};
 pub(crate) use globals::Globals;
-pub(crate) use instance::{Instance, claim_instance, incarnation};
+pub(crate) use instance::{INSTANCE_PREFIX, Instance, claim_instance, incarnation};
 pub(crate) use metadata::Stamp;
 pub(crate) use probe::Probe;
 pub(crate) use queries::{Place, Reply, Unasked, WAITING_MAX};

@@ -174,24 +174,7 @@ impl GroupConsumer for KafkaConsumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<Committed>>, BrokerError> {
-        let tried = |failure: Failure| failure.ordinary("asking for committed offsets");
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            add(&mut list, partition, Offset::ZERO)?;
-        }
-        if partitions.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.client.committed(&mut list, timeout).map_err(tried)?;
-        let committed = entries(&list).into_iter().map(|entry| match entry.failure {
-            Some(failure) => Err(tried(failure)),
-            // Negative: never committed.
-            None => Ok((entry.offset >= 0).then(|| Committed {
-                offset: Offset::new(entry.offset),
-                metadata: entry.metadata,
-            })),
-        });
-        committed.collect()
+        committed(&self.client, partitions, timeout)
     }
 
     fn reset_offset(
@@ -210,6 +193,32 @@ impl GroupConsumer for KafkaConsumer {
     }
 
     fn close(self) {}
+}
+
+/// What the client's group has committed for partitions.
+pub(super) fn committed(
+    client: &Client,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<Option<Committed>>, BrokerError> {
+    let tried = |failure: Failure| failure.ordinary("asking for committed offsets");
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        add(&mut list, partition, Offset::ZERO)?;
+    }
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    client.committed(&mut list, timeout).map_err(tried)?;
+    let committed = entries(&list).into_iter().map(|entry| match entry.failure {
+        Some(failure) => Err(tried(failure)),
+        // Negative: never committed.
+        None => Ok((entry.offset >= 0).then(|| Committed {
+            offset: Offset::new(entry.offset),
+            metadata: entry.metadata,
+        })),
+    });
+    committed.collect()
 }
 
 /// The first or last offsets of partitions, as the client is allowed to see them.

@@ -4,7 +4,7 @@
 //!   settings ──> native ──┬── consumer ──┐
 //!                 ^       ├── changelogs ┴── partitions
 //!                 |       ├── producer
-//!            all unsafe   └── topics (rdkafka's own admin client)
+//!            all unsafe   └── topics, groups (rdkafka's own admin client)
 //!   failure: what an answer means      logs: what librdkafka says of itself
 //! ```
 //!
@@ -26,6 +26,7 @@ mod consumer;
 mod producer;
 mod changelogs;
 mod topics;
+mod groups;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use std::time::Duration;
 
 use self::changelogs::KafkaChangelogs;
 use self::consumer::KafkaConsumer;
+pub(crate) use self::groups::GroupAdmin;
 use self::native::{Client, Membership, Role};
 use self::producer::KafkaProducer;
 use self::topics::Topics;

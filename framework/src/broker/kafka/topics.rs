@@ -146,7 +146,7 @@ impl Topics {
     }
 }
 
-fn options(timeout: Duration) -> AdminOptions {
+pub(super) fn options(timeout: Duration) -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(timeout))
         .operation_timeout(Some(timeout))
@@ -161,7 +161,7 @@ fn native(topic: &NewTopic) -> NativeTopic<'_> {
     native
 }
 
-fn refused(error: &KafkaError, tried: &str) -> BrokerError {
+pub(super) fn refused(error: &KafkaError, tried: &str) -> BrokerError {
     let code = match error {
         KafkaError::AdminOp(code) => *code,
         other => other.rdkafka_error_code().unwrap_or(Code::InvalidArgument),

@@ -11,3 +11,4 @@ mod exactly_once;
 mod guarantees;
 mod global_stores;
 mod queries;
+mod reset;

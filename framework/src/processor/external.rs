@@ -191,6 +191,10 @@ pub enum ExternalFault {
     /// It is away, or too slow: the batch is aborted and tried again, until `task.timeout.ms` has
     /// passed.
     Unreachable(Cause),
+    /// It holds more than the session knew: an earlier commit that was not answered had gone through.
+    /// Nothing was written now; the batch is processed again, without the rows below these
+    /// positions.
+    Ahead(Vec<AppliedPosition>),
     /// Somebody else has claimed the positions, nothing was written: the tasks are dropped, and the
     /// worker joins its group anew.
     Fenced(Cause),

@@ -143,8 +143,13 @@ impl<K: 'static, V: 'static, S: ExternalSink<K, V>> AnyOutlet for Outlet<K, V, S
             return Ok(());
         };
         let rows = &self.rows;
-        open.session
-            .commit(&ExternalBatch { rows, positions }, within)?;
+        let batch = ExternalBatch { rows, positions };
+        if let Err(fault) = open.session.commit(&batch, within) {
+            if let ExternalFault::Ahead(positions) = &fault {
+                open.applied = Applied::UpTo(positions.clone());
+            }
+            return Err(fault);
+        }
         if let Applied::UpTo(applied) = &mut open.applied {
             // Until Kafka has committed too, a replay is to leave these rows out.
             *applied = positions.to_vec();
@@ -244,7 +249,9 @@ fn cannot_open(fault: ExternalFault, task: &ExternalTask) -> Error {
         ExternalFault::Unreachable(cause)
         | ExternalFault::Fenced(cause)
         | ExternalFault::Failed(cause) => error.because(cause),
-        ExternalFault::Refused(_) => error.because("it refused rows that it was not given"),
+        ExternalFault::Refused(_) | ExternalFault::Ahead(_) => {
+            error.because("it answered for rows that it was not given")
+        }
     }
 }
 

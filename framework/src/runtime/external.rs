@@ -104,9 +104,10 @@ impl ActiveTask {
         let ends: Vec<_> = ends
             .map(|lane| (lane.partition.clone(), lane.resume_at()))
             .collect();
-        self.task.commit_external(&ends, within)?;
+        let committed = self.task.commit_external(&ends, within);
+        // Of a commit that failed, too, the system may have told how far it is.
         self.cut_inputs();
-        Ok(())
+        committed
     }
 }
 
@@ -182,6 +183,11 @@ impl Task {
                 cause,
                 Recovery::Stop,
             ),
+            ExternalFault::Ahead(_) => {
+                let message = "an external system had taken an earlier attempt at the batch";
+                let error = Error::new(ErrorKind::External, message).at_node(sink);
+                return error.recover_by(Recovery::Replay);
+            }
             ExternalFault::Refused(rows) => return self.settle_refused(rows, position, &blame),
         };
         // The first row is where the batch begins, as far as the system is concerned.

@@ -51,6 +51,8 @@ pub mod ledger;
 pub mod punctual;
 pub mod naming;
 pub mod worker;
+pub mod postgres;
+pub mod rows;
 pub mod vectors;
 
 mod error;

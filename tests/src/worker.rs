@@ -61,7 +61,7 @@ impl Orders {
 }
 
 /// The applications that a worker process knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Application {
     /// [`ledger`](crate::ledger).
     Ledger,
@@ -71,6 +71,8 @@ pub enum Application {
     Punctual,
     /// [`naming`](crate::naming).
     Naming,
+    /// [`rows`](crate::rows), to this database.
+    Rows(String),
 }
 
 /// What happens at the `occurrence`-th time, counted from 1, that a point of a batch is reached.

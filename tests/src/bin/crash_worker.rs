@@ -16,7 +16,7 @@ use std::{
 use onceflow_framework::{App, BatchPoint, Config, Error, processor::AsyncCalls};
 use onceflow_tests::{
     ledger::{no_hook, slow_service},
-    naming, punctual,
+    naming, punctual, rows,
     wait::spawn,
     worker::{Application, At, CLOSE_TIMEOUT, Orders, Then},
 };
@@ -59,6 +59,7 @@ async fn run(orders: Orders) -> Result<(), Error> {
         }
         Application::Punctual => punctual::topology(&orders.topics)?,
         Application::Naming => naming::topology(&orders.topics)?,
+        Application::Rows(connection) => rows::topology(&orders.topics, &connection, no_hook())?,
     };
     let app = App::new(topology, config)?;
     let observer = orders.at.map(|at| observer(at, Arc::clone(&gate)));

@@ -21,7 +21,7 @@ use std::{
 pub use journal::{Entry, Journal};
 pub use tally::{Tallies, Tally};
 pub use topology::{
-    BALANCES, BRANCHES, BY_BRANCH, Hook, LedgerTopics, Service, no_hook, slow_service,
+    BALANCES, BRANCHES, BY_BRANCH, Hook, LedgerTopics, Lines, Service, no_hook, slow_service,
 };
 
 use onceflow_framework::config::{Config, ConfigBuilder};

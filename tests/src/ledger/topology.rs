@@ -23,7 +23,7 @@ use ::serde::{Deserialize, Serialize};
 use futures::future::BoxFuture;
 use onceflow_framework::processor::{AsyncCalls, AsyncProcessor, Context, Processor};
 use onceflow_framework::state::{KeyValueStore, StoreBuilder, TimestampedKeyValueStore};
-use onceflow_framework::topology::{Consumed, Produced, Topology, TopologyBuilder};
+use onceflow_framework::topology::{Consumed, NodeRef, Produced, Topology, TopologyBuilder};
 use onceflow_framework::{Error, Fault, Record, serde};
 
 use super::journal::branch_of;
@@ -45,6 +45,9 @@ pub type Hook = Arc<dyn Fn(&str, u64, i64) -> Result<(), Fault> + Send + Sync>;
 /// Asked about each entry, many at a time: account, amount. It takes its time, fails, hangs.
 pub type Service = Arc<dyn Fn(String, i64) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
 
+/// A processor that writes lines: statements, or totals.
+pub type Lines = NodeRef<String, String>;
+
 /// The users' topics of one application.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LedgerTopics {
@@ -63,7 +66,7 @@ impl LedgerTopics {
     ///
     /// None, unless the framework has a bug.
     pub fn topology(&self, hook: Hook) -> Result<Topology, Error> {
-        self.topology_of(hook, None)
+        self.topology_of(hook, None, |_, _, _| {})
     }
 
     /// As [`topology`](Self::topology), with a service that is asked about each entry.
@@ -77,13 +80,27 @@ impl LedgerTopics {
         service: Service,
         calls: AsyncCalls,
     ) -> Result<Topology, Error> {
-        self.topology_of(hook, Some((service, calls)))
+        self.topology_of(hook, Some((service, calls)), |_, _, _| {})
+    }
+
+    /// As [`topology`](Self::topology), with what `more` adds below the two processors.
+    ///
+    /// # Errors
+    ///
+    /// Those of what was added.
+    pub fn topology_with(
+        &self,
+        hook: Hook,
+        more: impl FnOnce(&mut TopologyBuilder, &Lines, &Lines),
+    ) -> Result<Topology, Error> {
+        self.topology_of(hook, None, more)
     }
 
     fn topology_of(
         &self,
         hook: Hook,
         service: Option<(Service, AsyncCalls)>,
+        more: impl FnOnce(&mut TopologyBuilder, &Lines, &Lines),
     ) -> Result<Topology, Error> {
         let mut builder = TopologyBuilder::new();
         let input = Consumed::with(serde::utf8(), serde::i64());
@@ -124,6 +141,7 @@ impl LedgerTopics {
             &["branch"],
         );
         builder.add_sink("totals", self.totals.as_str(), Produced::new(), &[&branch]);
+        more(&mut builder, &balance, &branch);
         builder.build()
     }
 }

@@ -19,6 +19,9 @@ use onceflow_benches::workload::Workload;
 /// Before latency is measured.
 const WARM_UP_SECONDS: u64 = 3;
 
+/// Of a broker that has served few transactions so far: what it does for each has to be compiled.
+const BROKER_WARM_UP_SECONDS: u64 = 30;
+
 fn main() -> Result<(), Failure> {
     let plan = Plan::parse();
     let machine = Machine::here();
@@ -122,7 +125,10 @@ fn edges(
     if plan.latency_rate > 0 {
         // A broker that has never served small transactions is slow by seconds, for whoever is first.
         say("warming the broker up for small transactions");
-        let first = Load { seconds: 3, ..load };
+        let first = Load {
+            seconds: BROKER_WARM_UP_SECONDS,
+            ..load
+        };
         latency::measure(first, &at_ten(plan, Contender::Handwritten), place, broker)?;
     }
     for &contender in &plan.contenders {

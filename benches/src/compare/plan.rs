@@ -112,10 +112,12 @@ impl Plan {
         self.idle_seconds.unwrap_or(if self.short { 5 } else { 10 })
     }
 
-    /// The runs of one round: the contenders of a case follow each other.
+    /// The runs of one round: the contenders of a case follow each other, another first each round.
     #[must_use]
     pub fn round(&self, round: usize) -> Vec<Task> {
         let mut tasks = Vec::new();
+        let mut contenders = self.contenders.clone();
+        contenders.rotate_left(round % self.contenders.len().max(1));
         for &workload in &self.workloads {
             for &guarantee in &self.guarantees {
                 for &threads in &self.threads {
@@ -126,7 +128,7 @@ impl Plan {
                         ..self.task(contender)
                     };
                     let wanted = |task: &Task| self.is_wanted(task, round);
-                    tasks.extend(self.contenders.iter().map(task).filter(wanted));
+                    tasks.extend(contenders.iter().map(task).filter(wanted));
                 }
             }
             if self.embedded && workload == Workload::Map {

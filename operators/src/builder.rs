@@ -251,6 +251,8 @@ impl fmt::Debug for StreamsBuilder {
 /// assert_eq!("orders".into_names(), ["orders"]);
 /// assert_eq!(["eu", "us"].into_names(), ["eu", "us"]);
 /// assert_eq!(vec!["eu".to_owned()].into_names(), ["eu"]);
+/// assert_eq!(["eu", "us"][..].into_names(), ["eu", "us"]);
+/// assert_eq!((&"eu".to_owned()).into_names(), ["eu"]);
 /// ```
 pub trait Topics {
     /// The names.
@@ -266,6 +268,18 @@ impl Topics for &str {
 impl Topics for String {
     fn into_names(self) -> Vec<String> {
         vec![self]
+    }
+}
+
+impl Topics for &String {
+    fn into_names(self) -> Vec<String> {
+        vec![self.clone()]
+    }
+}
+
+impl<T: AsRef<str>> Topics for &[T] {
+    fn into_names(self) -> Vec<String> {
+        self.iter().map(|name| name.as_ref().to_owned()).collect()
     }
 }
 

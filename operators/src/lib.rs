@@ -85,7 +85,7 @@ pub use names::Named;
 pub use null::OrNull;
 pub use optimize::BuildOptions;
 pub use repartition::Repartitioned;
-pub use stateless::BranchedKStream;
+pub use stateless::{BranchedKStream, Printed};
 pub use stream::KStream;
 pub use suppress::{Overflow, Suppressed};
 pub use table::KTable;

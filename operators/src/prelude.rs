@@ -12,7 +12,7 @@
 pub use crate::{
     BuildOptions, CogroupedKStream, Data, Deduplicated, EmitStrategy, ForeignKeyJoin, GlobalKTable,
     Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
-    Named, OrNull, Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream,
+    Named, OrNull, Printed, Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream,
     SessionWindows, SlidingWindows, StreamJoined, StreamsBuilder, Suppressed, TableJoined,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };

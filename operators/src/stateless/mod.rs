@@ -12,6 +12,7 @@ mod select_key;
 mod set_header;
 mod peek;
 mod for_each;
+mod print;
 mod merge;
 mod split;
 mod repartition;
@@ -23,4 +24,5 @@ mod to;
 mod to_extracted;
 mod to_external;
 
+pub use print::Printed;
 pub use split::BranchedKStream;

@@ -30,12 +30,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::globals::Globals;
+use super::shared::Shared;
 use super::worker::Worker;
 use crate::broker::{ChangelogReader, Chunk, Cluster};
 use crate::error::{Error, ErrorKind, Recovery, panic_text};
 use crate::metrics::Drops;
 use crate::processor::GlobalStores;
 use crate::record::{Offset, TopicPartition};
+use crate::time::Clock;
 
 /// How many records a filling step takes over, so that the worker looks around in between.
 const FILL_RECORDS_MAX: usize = 10_000;
@@ -103,7 +105,7 @@ impl Taken {
 
 impl<R: ChangelogReader> GlobalReader<R> {
     /// For these partitions, each with the index of its store.
-    fn new(
+    pub(super) fn new(
         reader: R,
         globals: Globals,
         partitions: impl Iterator<Item = (usize, TopicPartition)>,
@@ -214,26 +216,79 @@ fn take(lanes: &mut [GlobalLane], globals: &mut Globals, chunk: Chunk<'_>) -> Re
     }
 }
 
+/// What ends a filling, beside being filled.
+pub(super) struct Limits<'l> {
+    pub(super) clock: &'l dyn Clock,
+    pub(super) shared: &'l Shared,
+    /// How long brokers may take to say where the topics end.
+    pub(super) ends_within: Duration,
+}
+
+/// Makes stores and fills them, anew if records are deleted before they are read.
+pub(super) fn fill<R: ChangelogReader>(
+    make: impl Fn() -> Result<GlobalReader<R>, Error>,
+    limits: &Limits<'_>,
+) -> Result<(GlobalReader<R>, Drops), Error> {
+    let mut attempt = 1;
+    loop {
+        let mut reader = make()?;
+        match reader.fill(limits) {
+            Ok(drops) => return Ok((reader, drops)),
+            Err(error) if error.recovery() == Recovery::Restore && attempt < FILLS_MAX => {
+                tracing::warn!(%error, "filling the global stores begins anew");
+                attempt += 1;
+            }
+            Err(error) => return Err(reader.cannot_fill(error)),
+        }
+    }
+}
+
+impl<R: ChangelogReader> GlobalReader<R> {
+    /// Reads to the ends as of now, or until the application is closing; answers what was dropped.
+    fn fill(&mut self, limits: &Limits<'_>) -> Result<Drops, Error> {
+        let (shared, clock) = (limits.shared, limits.clock);
+        let began = clock.elapsed();
+        while !shared.is_closing() && !self.begin()? {
+            if clock.elapsed() - began >= limits.ends_within {
+                let message = "no broker said where they end within task.timeout.ms; is it up?";
+                return Err(Error::new(ErrorKind::Unreachable, message));
+            }
+        }
+        let (mut taken, mut held_since) = (Taken::default(), None);
+        while !shared.is_closing() && !self.is_caught_up() {
+            taken.add(self.step(FILL_WAIT, FILL_RECORDS_MAX)?);
+            let Some(held_up) = self.held_up() else {
+                held_since = None;
+                continue;
+            };
+            let now = clock.elapsed();
+            if now - *held_since.get_or_insert(now) >= OPEN_TRANSACTION_WAIT {
+                let partitions = held_up.join(", ");
+                tracing::warn!(partitions, "an open transaction is left for later");
+                break;
+            }
+        }
+        let took_ms = (clock.elapsed() - began).as_millis();
+        tracing::info!(records = taken.records, took_ms, "global stores filled");
+        Ok(taken.drops)
+    }
+}
+
 impl<C: Cluster> Worker<C> {
     /// Makes the global stores and reads what their topics hold by now.
     pub(super) fn fill_globals(&mut self) -> Result<(), Error> {
         if self.settings.topology.global_parts().next().is_none() {
             return Ok(());
         }
-        for attempt in 1..=FILLS_MAX {
-            let mut reader = self.global_reader()?;
-            match self.fill(&mut reader) {
-                Ok(()) => {
-                    self.globals = Some(reader);
-                    self.settings.shared.desk.set_globals(self.settings.number);
-                    break;
-                }
-                Err(error) if error.recovery() == Recovery::Restore && attempt < FILLS_MAX => {
-                    tracing::warn!(%error, "filling the global stores begins anew");
-                }
-                Err(error) => return Err(reader.cannot_fill(error)),
-            }
-        }
+        let limits = Limits {
+            clock: &*self.settings.clock,
+            shared: &self.settings.shared,
+            ends_within: self.settings.config.task_timeout(),
+        };
+        let (reader, drops) = fill(|| self.global_reader(), &limits)?;
+        self.count_global(drops);
+        self.globals = Some(reader);
+        self.settings.shared.desk.set_globals(self.settings.number);
         Ok(())
     }
 
@@ -247,35 +302,6 @@ impl<C: Cluster> Worker<C> {
         });
         let reader = self.settings.cluster.changelogs()?;
         Ok(GlobalReader::new(reader, globals, partitions))
-    }
-
-    /// Reads to the ends as of now, or until the application is closing.
-    fn fill(&self, reader: &mut GlobalReader<C::Changelogs>) -> Result<(), Error> {
-        let (shared, began) = (&self.settings.shared, self.now());
-        while !shared.is_closing() && !reader.begin()? {
-            if self.now() - began >= self.settings.config.task_timeout() {
-                let message = "no broker said where they end within task.timeout.ms; is it up?";
-                return Err(Error::new(ErrorKind::Unreachable, message));
-            }
-        }
-        let (mut taken, mut held_since) = (Taken::default(), None);
-        while !shared.is_closing() && !reader.is_caught_up() {
-            taken.add(reader.step(FILL_WAIT, FILL_RECORDS_MAX)?);
-            let Some(held_up) = reader.held_up() else {
-                held_since = None;
-                continue;
-            };
-            let now = self.now();
-            if now - *held_since.get_or_insert(now) >= OPEN_TRANSACTION_WAIT {
-                let partitions = held_up.join(", ");
-                tracing::warn!(partitions, "an open transaction is left for later");
-                break;
-            }
-        }
-        let took_ms = (self.now() - began).as_millis();
-        tracing::info!(records = taken.records, took_ms, "global stores filled");
-        self.count_global(taken.drops);
-        Ok(())
     }
 
     /// Takes over what has come for the global stores; answers whether there may be more.

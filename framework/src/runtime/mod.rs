@@ -24,6 +24,8 @@ mod catch_up;
 mod external_tests;
 mod globals;
 mod global_reader;
+#[cfg(test)]
+mod global_reader_tests;
 mod queries;
 mod transaction;
 mod metadata;

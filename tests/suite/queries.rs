@@ -364,17 +364,21 @@ fn told(what: &str, mut took: Vec<Duration>) -> Duration {
     most
 }
 
+/// The records are there before the application starts: it is busy from its first turn on.
 #[test]
 fn a_busy_worker_answers_between_its_turns_and_counts_never_fall() {
     const COUNT: i64 = 40_000;
     let words = Words::new("query-busy", 2);
-    let program = words.start(
-        "a",
-        &[
-            ("batch.bytes.max", "16000000"),
-            ("commit.interval.ms", "100"),
-        ],
-    );
+    let said = (0..COUNT).map(|number| {
+        let word = (number % 40).to_string();
+        Outgoing::value("").key(word).timestamp(1 + number / 1_000)
+    });
+    words.cluster.produce(&words.words, said);
+    let large = [
+        ("batch.bytes.max", "16000000"),
+        ("commit.interval.ms", "100"),
+    ];
+    let program = words.start("a", &large);
     program.wait_until_running();
     let counts = program.app().store::<String, i64>(COUNTS).unwrap();
     let word = "7".to_owned();
@@ -383,21 +387,17 @@ fn a_busy_worker_answers_between_its_turns_and_counts_never_fall() {
         let found = program.answer(counts.get(&word)).unwrap().unwrap_or(0);
         (found, watch.elapsed())
     };
-    let idle = (0..500).map(|_| get().1).collect();
-    told("idle", idle);
-    let said = (0..COUNT).map(|number| {
-        let word = (number % 40).to_string();
-        Outgoing::value("").key(word).timestamp(1 + number / 1_000)
-    });
-    words.cluster.produce(&words.words, said);
-    let (mut last, mut took) = (0, Vec::new());
+    let (mut last, mut seen, mut took) = (0, 0, Vec::new());
     while last < COUNT / 40 {
         let (found, time) = get();
         assert!(found >= last, "{found} after {last}");
+        seen += usize::from(found > last);
         last = found;
         took.push(time);
     }
+    assert!(seen > 1, "it was not asked while it was busy");
     let most = told("busy", took);
     assert!(most < Duration::from_secs(1), "{most:?}");
+    told("idle", (0..500).map(|_| get().1).collect());
     program.close().unwrap();
 }

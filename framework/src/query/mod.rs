@@ -33,7 +33,8 @@
 //! - **As of the moment of each answer.** A scan is answered slice by slice, and its slices may
 //!   be batches apart: it shows each key at most once, and each value was committed.
 //! - **Soon.** An idle worker answers at once, a busy one after the turn of a task (about 10 ms),
-//!   or the commit, that it is at; a broker that does not answer a commit holds up queries, too.
+//!   or the commit, that it is at; whatever holds up a commit holds up queries, too: a broker that
+//!   does not answer, an external system, asynchronous calls of the batch.
 //! - A worker that has lost its partitions and does not know yet answers from what it had.
 //!
 //! The first range that is asked of a store in memory sorts its keys, on the worker's thread: its

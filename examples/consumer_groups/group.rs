@@ -60,7 +60,10 @@ impl Group {
         (events, partitions): (&str, i32),
         workers: usize,
     ) -> Result<Option<Owners>> {
-        let list = broker.fetch_group_list(Some(&self.id), ANSWER_TIMEOUT)?;
+        // A coordinator that is still loading says nothing yet.
+        let Ok(list) = broker.fetch_group_list(Some(&self.id), ANSWER_TIMEOUT) else {
+            return Ok(None);
+        };
         let Some(group) = list.groups().iter().find(|group| group.name() == self.id) else {
             return Ok(None);
         };

@@ -31,6 +31,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) naive: bool,
 
+    /// Has orders paid in a PostgreSQL database instead: a row for each, by its id, in a table of the
+    /// run's own. As postgresql://user:password@host/database, or host=... user=... dbname=...
+    #[arg(long, value_name = "URL", conflicts_with = "naive")]
+    pub(crate) postgres: Option<String>,
+
     /// How many partitions each topic has
     #[arg(long, default_value_t = 4, value_parser = value_parser!(i32).range(1..=256))]
     pub(crate) partitions: i32,
@@ -47,6 +52,7 @@ const AFTER_HELP: &str = "\
 Examples:
   cargo run --release --example orders
   cargo run --release --example orders -- --naive      what would happen without the ids
+  cargo run --release --example orders -- --postgres postgresql://me@localhost/shop
   cargo run --release --example orders -- --crashes 20 --orders 500000
   cargo run --release --example orders -- --bootstrap-servers localhost:9092
 
@@ -65,16 +71,21 @@ pub(crate) enum Role {
 pub(crate) struct TillArguments {
     #[command(flatten)]
     pub(crate) common: WorkerArguments,
-    /// Where the service is that takes the money.
+    /// Where orders are paid: the address of the service, or the name of a table.
     #[arg(long)]
-    pub(crate) service: String,
+    pub(crate) payments: String,
+    /// The database of the table.
+    #[arg(long)]
+    pub(crate) postgres: Option<String>,
 }
 
 impl TillArguments {
     /// As the command line that is read back into the same.
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut words = self.common.to_command_line();
-        words.push(format!("--service={}", self.service).into());
+        words.push(format!("--payments={}", self.payments).into());
+        let postgres = self.postgres.iter();
+        words.extend(postgres.map(|url| format!("--postgres={url}").into()));
         words
     }
 }
@@ -84,6 +95,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_table_deduplicates_whether_it_is_wanted_or_not() {
+        let words = ["orders", "--naive", "--postgres", "host=db"];
+        assert!(Arguments::try_parse_from(words).is_err());
+    }
+
+    #[test]
     fn the_worker_reads_what_its_parent_wrote() {
         let told = TillArguments {
             common: WorkerArguments {
@@ -91,12 +108,17 @@ mod tests {
                 application_id: "orders".to_owned(),
                 run: String::new(),
             },
-            service: "127.0.0.1:8080".to_owned(),
+            payments: "payments".to_owned(),
+            postgres: Some("host=/tmp user=me".to_owned()),
         };
         let words = std::iter::once(OsString::from("orders")).chain(told.to_command_line());
         let Some(Role::Worker(read)) = Arguments::try_parse_from(words).unwrap().role else {
             panic!("not a worker");
         };
-        assert_eq!((&read.common, &read.service), (&told.common, &told.service));
+        assert_eq!(
+            (&read.common, &read.payments),
+            (&told.common, &told.payments)
+        );
+        assert_eq!(read.postgres, told.postgres);
     }
 }

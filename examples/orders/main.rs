@@ -12,18 +12,20 @@
 //!
 //! Money outside of Kafka cannot be in Kafka's transaction. A worker that dies after it has charged
 //! an order, and before it has said so, leaves the next one no choice but to charge it again. So the
-//! service that takes the money knows orders by their ids, and takes it once ([`service`]).
+//! service that takes the money knows orders by their ids, and takes it once ([`service`]); with
+//! `--postgres` a table does, whose primary key they are ([`table`]).
 //! `--naive` has it forget the ids, and the [`audit`] find the customers who paid twice.
 
 mod arguments;
 mod model;
 mod ledger;
 mod service;
+mod table;
+mod payments;
 mod worker;
 mod audit;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use onceflow_examples::Result;
@@ -38,8 +40,8 @@ use onceflow_examples::worker::Worker;
 use rdkafka::Message;
 
 use arguments::{Arguments, Role, TillArguments};
-use ledger::{Charged, Ledger};
 use model::{ORDERS, Order, RECEIPTS, Receipt, money, orders};
+use payments::Payments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -56,12 +58,13 @@ fn shop(arguments: &Arguments, interrupt: &Interrupt) -> Result<bool> {
     run.cluster.create_topics(&topics, arguments.partitions)?;
     let mut random = Random::seeded(arguments.seed.unwrap_or_else(unpredictable));
     let made = orders(&mut random, arguments.orders);
+    let payments = Payments::open(arguments)?;
     opening(&run, arguments);
 
-    let ledger = Arc::new(Ledger::open(arguments.naive));
     let worker = TillArguments {
         common: run.worker(),
-        service: service::open(Arc::clone(&ledger))?.to_string(),
+        payments: payments.place(),
+        postgres: arguments.postgres.clone(),
     };
     let start = || Worker::start(worker.to_command_line(), &run.log);
     let mut plan = Plan {
@@ -72,8 +75,9 @@ fn shop(arguments: &Arguments, interrupt: &Interrupt) -> Result<bool> {
         random,
         start: &start,
     };
-    let mut sight = Charged::of(&ledger);
-    let drilled = drill(&run, &mut plan, &mut sight, interrupt)?;
+    let mut sight = payments.sight();
+    let drilled = drill(&run, &mut plan, &mut *sight, interrupt)?;
+    drop(sight);
 
     let mut receipts: Vec<Receipt> = Vec::new();
     let reader = Reader::open(&run.cluster, interrupt.clone())?;
@@ -83,16 +87,14 @@ fn shop(arguments: &Arguments, interrupt: &Interrupt) -> Result<bool> {
         )?);
         Ok(())
     })?;
-    let (journal, requests) = (ledger.journal(), ledger.requests());
+    let journal = payments.journal()?;
+    // A table does not count how often it is asked; each time leaves a receipt, too.
+    let requests = payments.requests().unwrap_or(receipts.len());
     let repeated = requests.saturating_sub(made.len());
     let taken = journal.iter().map(|charge| charge.cents).sum();
     report::heading("What happened");
     report::row("orders", &count(made.len()), "");
-    report::row(
-        "charges asked for",
-        &count(requests),
-        "by the worker, of the service",
-    );
+    report::row("charges asked for", &count(requests), "by the worker");
     report::row(
         "  redelivered",
         &count(repeated),
@@ -119,14 +121,16 @@ fn shop(arguments: &Arguments, interrupt: &Interrupt) -> Result<bool> {
         true => "That is what the ids are for.",
     };
     let passed = report::verdict(&findings, &proven, failure);
+    payments.clear(passed)?;
     run.clear(passed, &topics)?;
     Ok(passed)
 }
 
 fn opening(run: &Run, arguments: &Arguments) {
-    let payments = match arguments.naive {
-        false => "a service in this process, that knows orders by their ids",
-        true => "a service in this process, that forgets what it has charged",
+    let payments = match (&arguments.postgres, arguments.naive) {
+        (Some(_), _) => "a table of PostgreSQL, with orders' ids for its primary key",
+        (None, false) => "a service in this process, that knows orders by their ids",
+        (None, true) => "a service in this process, that forgets what it has charged",
     };
     report::heading("Orders: at least once, under kill -9");
     report::setting("broker", &run.broker());

@@ -1,30 +1,55 @@
-//! The application: orders in, each charged with the service, receipts out.
+//! The application: orders in, each paid with the service or in the table, receipts out.
 
 use std::process::ExitCode;
 
 use onceflow::Config;
 use onceflow::prelude::*;
 use onceflow_examples::app;
+use onceflow_postgres::PostgresSink;
 
 use crate::arguments::TillArguments;
-use crate::model::{ORDERS, Order, RECEIPTS, Receipt};
+use crate::model::{Answer, ORDERS, Order, RECEIPTS, Receipt};
 use crate::service::Client;
 
-/// Builds the shop; `run` is what the names of its topics end in.
-pub(crate) fn shop(run: &str, service: &str) -> Result<Topology, Error> {
-    let service = service.to_owned();
+/// Builds the shop.
+pub(crate) fn shop(arguments: &TillArguments) -> Result<Topology, Error> {
+    let TillArguments {
+        common,
+        payments,
+        postgres,
+    } = arguments;
+    let (input, output) = (
+        format!("{ORDERS}{}", common.run),
+        format!("{RECEIPTS}{}", common.run),
+    );
     let builder = StreamsBuilder::new();
-    builder
-        .stream(
-            &*format!("{ORDERS}{run}"),
-            Consumed::with(utf8(), json::<Order>()),
-        )
-        .process_values(move || Charge::with(&service), &[])
-        .to(
-            &format!("{RECEIPTS}{run}"),
-            Produced::with(utf8(), json::<Receipt>()),
-        );
+    let orders = builder.stream(&*input, Consumed::with(utf8(), json::<Order>()));
+    let receipts = match postgres {
+        None => {
+            let service = payments.clone();
+            orders.process_values(move || Charge::with(&service), &[])
+        }
+        Some(connection) => {
+            orders.to_external("payments", rows(connection, payments));
+            orders.map_values(|order| Receipt {
+                order,
+                answer: Answer::Charged,
+            })
+        }
+    };
+    receipts.to(&output, Produced::with(utf8(), json::<Receipt>()));
     builder.build()
+}
+
+/// A row for each order, by its id: written again, it is the same row.
+fn rows(connection: &str, table: &str) -> PostgresSink<String, Order> {
+    PostgresSink::upsert_at_least_once(connection, table)
+        .key("id", |record: &Record<String, Order>| {
+            record.value.id.cast_signed()
+        })
+        .column("cents", |record: &Record<String, Order>| {
+            record.value.cents.cast_signed()
+        })
 }
 
 /// Charges each order. What happens outside of Kafka happens again when the batch does: that is
@@ -72,7 +97,7 @@ fn away(error: &dyn std::error::Error) -> Fault {
 
 /// Runs the shop until it is told to end, or fails.
 pub(crate) fn work(arguments: &TillArguments) -> ExitCode {
-    let TillArguments { common, service } = arguments;
+    let common = &arguments.common;
     let config = Config::builder(&common.application_id, &common.bootstrap_servers)
         // Offsets are committed once the charges are made and the receipts delivered: nothing is
         // lost, and what a crash leaves without its offsets is done again.
@@ -82,5 +107,5 @@ pub(crate) fn work(arguments: &TillArguments) -> ExitCode {
         .instance_id("till")
         .static_membership(true)
         .build();
-    app::serve(shop(&common.run, service), config)
+    app::serve(shop(arguments), config)
 }

@@ -109,9 +109,9 @@ impl Drilled {
     }
 }
 
-struct Drill<'a, S> {
+struct Drill<'a> {
     plan: &'a mut Plan<'a>,
-    sight: &'a mut S,
+    sight: &'a mut dyn Sight,
     progress: Progress,
     writer: Writer,
     written: usize,
@@ -135,7 +135,7 @@ struct Drill<'a, S> {
 pub fn drill<'a>(
     run: &Run,
     plan: &'a mut Plan<'a>,
-    sight: &'a mut impl Sight,
+    sight: &'a mut dyn Sight,
     interrupt: &Interrupt,
 ) -> Result<Drilled> {
     let logs_to_terminal = matches!(run.log, Log::Terminal);
@@ -177,7 +177,7 @@ fn with_log(run: &Run, error: crate::Error) -> crate::Error {
     format!("{error}\n  The worker said last:\n    {log}").into()
 }
 
-impl<S: Sight> Drill<'_, S> {
+impl Drill<'_> {
     /// Answers whether it came to its end.
     fn until_over(&mut self, interrupt: &Interrupt) -> Result<bool> {
         while self.sight.seen() < self.plan.records.len() && !self.is_over() {

@@ -52,6 +52,7 @@ mod names;
 mod lowering;
 mod graph;
 mod optimize;
+mod logged_headers;
 mod null;
 mod materialized;
 mod stream;

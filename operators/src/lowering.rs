@@ -9,6 +9,7 @@ use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopicName, Topol
 
 use crate::Data;
 use crate::graph::NodeId;
+use crate::logged_headers::LoggedHeaders;
 use crate::repartition::RepartitionNames;
 
 /// A topology in the making, seen by one node.
@@ -21,6 +22,8 @@ pub(crate) struct Lowering<'t> {
     pub(crate) keeps_null_keys: bool,
     /// How much of a table's changes are held back, if any.
     pub(crate) cache_bytes_max: Option<usize>,
+    /// What changes of rows are logged with.
+    pub(crate) logged_headers: LoggedHeaders,
     /// Whether tables are restored from the topics that they read.
     pub(crate) reuses_source_topics: bool,
     /// Whether a stream that is joined with itself is kept once.
@@ -41,6 +44,7 @@ impl<'t> Lowering<'t> {
             outputs,
             keeps_null_keys: false,
             cache_bytes_max: None,
+            logged_headers: LoggedHeaders::default(),
             reuses_source_topics: false,
             simplifies_self_joins: false,
             repartition: None,

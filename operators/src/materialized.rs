@@ -12,7 +12,7 @@ use onceflow_framework::topology::{Consumed, TopicName, TopologyBuilder};
 use crate::Data;
 use crate::graph::Graph;
 use crate::lowering::Lowering;
-use crate::table_store::Kept;
+use crate::table_store::{Kept, Rows};
 
 /// The store of a table: its name, serdes and changelog.
 ///
@@ -216,10 +216,15 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     /// What its store keeps, and how much of its changes are held back, of what the topology allows.
     pub(crate) fn kept(&self, lowering: &Lowering<'_>) -> Kept {
         let bytes_max = lowering.cache_bytes_max.filter(|_| self.cached);
-        match (self.history, bytes_max) {
-            (Some(_), _) => Kept::Versions,
-            (None, Some(bytes_max)) => Kept::HeldBack { bytes_max },
-            (None, None) => Kept::Row,
+        let rows = match (self.history, bytes_max) {
+            (Some(_), _) => Rows::Versions,
+            (None, Some(bytes_max)) => Rows::HeldBack { bytes_max },
+            (None, None) => Rows::Latest,
+        };
+        let logged_headers = lowering.logged_headers;
+        Kept {
+            rows,
+            logged_headers,
         }
     }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use onceflow_framework::topology::TopicName;
 
 use crate::graph::{Node, NodeId, Nodes, distinct};
+use crate::logged_headers::LoggedHeaders;
 use crate::repartition::RepartitionNames;
 use crate::stream::Changes;
 
@@ -43,6 +44,7 @@ pub struct BuildOptions {
     optimizes: bool,
     explicit_names: bool,
     cache_bytes_max: Option<usize>,
+    logged_headers: LoggedHeaders,
 }
 
 impl BuildOptions {
@@ -105,6 +107,37 @@ impl BuildOptions {
     pub fn with_cache_bytes(mut self, bytes_max: usize) -> Self {
         self.cache_bytes_max = Some(bytes_max).filter(|bytes_max| *bytes_max > 0);
         self
+    }
+
+    /// Logs the deletion of a row with the headers of the record that deleted it, as Kafka Streams
+    /// does with `dsl.store.format=HEADERS` (KIP-1271): the changelog tells who did it. Rows
+    /// themselves are kept, and logged, without headers, as there.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let kept = Materialized::as_store("homes");
+    /// let _homes: KTable<String, String> = builder.table_with("moves", Consumed::new(), kept);
+    /// let topology = builder.build_with(&BuildOptions::new().with_headers_of_deletions())?;
+    ///
+    /// let driver = TestDriver::new(topology)?;
+    /// let mut by = Headers::new();
+    /// by.push("by", Some(b"ada"));
+    /// let gone = Record::new("bob".to_owned(), None, Timestamp::from_millis(1)).with_headers(by);
+    /// driver.input_topic("moves", utf8(), nullable(utf8())).pipe_record(gone)?;
+    /// let logged = &driver.topic_history("app-homes-changelog")[0];
+    /// assert!(logged.headers.last("by").is_some());
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_headers_of_deletions(mut self) -> Self {
+        self.logged_headers.of_deletions = true;
+        self
+    }
+
+    pub(crate) fn logged_headers(&self) -> LoggedHeaders {
+        self.logged_headers
     }
 
     pub(crate) fn cache_bytes_max(&self) -> Option<usize> {

@@ -19,26 +19,35 @@ use onceflow_framework::{Error, Fault, Record};
 
 use crate::Data;
 use crate::change::Change;
+use crate::logged_headers::LoggedHeaders;
 use crate::write_back::{Held, Update, WriteBack};
 
 /// What a table's store keeps of a row, and when a change of it is told.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kept {
-    /// The row; changes are told at once.
-    Row,
-    /// The row; so many bytes of changes are held back until a commit.
+pub(crate) enum Rows {
+    /// The latest; changes are told at once.
+    Latest,
+    /// The latest; so many bytes of changes are held back until a commit.
     HeldBack { bytes_max: usize },
     /// Its versions; changes are told at once, as in Kafka Streams, which does not cache them.
     Versions,
 }
 
+/// How a table's store is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) rows: Rows,
+    pub(crate) logged_headers: LoggedHeaders,
+}
+
 impl Kept {
     /// The same, without anything held back.
     pub(crate) fn at_once(self) -> Self {
-        match self {
-            Kept::HeldBack { .. } => Kept::Row,
-            kept => kept,
-        }
+        let rows = match self.rows {
+            Rows::HeldBack { .. } => Rows::Latest,
+            rows => rows,
+        };
+        Kept { rows, ..self }
     }
 }
 
@@ -78,9 +87,9 @@ impl<K: Data, V: Data> TableRow<'_, K, V> {
 
 impl<K: Data, V: Data> TableStore<K, V> {
     pub(crate) fn new(name: &Arc<str>, kept: Kept, sends_old: bool) -> Self {
-        let held = match kept {
-            Kept::HeldBack { bytes_max } => Some(RefCell::new(WriteBack::new(bytes_max))),
-            Kept::Row | Kept::Versions => None,
+        let held = match kept.rows {
+            Rows::HeldBack { bytes_max } => Some(RefCell::new(WriteBack::new(bytes_max))),
+            Rows::Latest | Rows::Versions => None,
         };
         TableStore {
             name: Arc::clone(name),
@@ -92,9 +101,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
     }
 
     pub(crate) fn open<K2: Data, V2: Data>(&mut self, ctx: &Context<K2, V2>) -> Result<(), Fault> {
-        self.opened = Some(match self.kept {
-            Kept::Versions => Opened::Versions(ctx.versioned_key_value_store(&self.name)?),
-            Kept::Row | Kept::HeldBack { .. } => {
+        self.opened = Some(match self.kept.rows {
+            Rows::Versions => Opened::Versions(ctx.versioned_key_value_store(&self.name)?),
+            Rows::Latest | Rows::HeldBack { .. } => {
                 Opened::Rows(ctx.timestamped_key_value_store(&self.name)?)
             }
         });
@@ -122,7 +131,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
             TableRow::Versions(row) => return put_version(row, update, ctx),
         };
         let Some(held) = &self.held else {
-            row.put(update.change.new.as_ref(), update.timestamp)?;
+            let new = update.change.new.as_ref();
+            let headers = self.kept.logged_headers.of(new, &update.headers);
+            row.put_with_headers(new, update.timestamp, headers)?;
             drop(row);
             return tell(update, ctx);
         };
@@ -149,7 +160,8 @@ impl<K: Data, V: Data> TableStore<K, V> {
         if new.is_none() && held.old.is_none() {
             return Ok(());
         }
-        row.log(held.at)?;
+        let value = new.as_ref();
+        row.log(held.at, self.kept.logged_headers.of(value, &held.headers))?;
         drop(row);
         let timestamp = new.as_ref().map_or(held.at, |new| new.timestamp);
         let old = held.old.filter(|_| self.sends_old);

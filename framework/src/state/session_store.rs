@@ -13,6 +13,7 @@ use super::staged::Direction;
 use super::task_store::TaskStore;
 use super::windowed::{SegmentCursor, Times, WindowedStore, Write};
 use crate::error::Error;
+use crate::record::Headers;
 use crate::serde::SharedSerde;
 use crate::time::Timestamp;
 use crate::window::{Window, Windowed};
@@ -60,13 +61,28 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     /// When the session ends before the epoch, key or value cannot be serialized, or the changelog
     /// record cannot be sent.
     pub fn put(&self, key: &K, session: Window, value: Option<&V>) -> Result<(), Error> {
+        self.put_with_headers(key, session, value, &NO_HEADERS)
+    }
+
+    /// As [`put`](Self::put), with headers in the changelog.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn put_with_headers(
+        &self,
+        key: &K,
+        session: Window,
+        value: Option<&V>,
+        headers: &Headers,
+    ) -> Result<(), Error> {
         let (end, start) = (session.end.as_millis(), start_bytes(session));
         self.raw.with_bytes_of(&self.value, value, |bytes| {
             let write = Write {
                 stored: bytes,
                 logged: bytes,
                 logged_at: None,
-                headers: &NO_HEADERS,
+                headers,
             };
             self.raw.put(key, end, &start, write)
         })

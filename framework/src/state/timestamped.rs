@@ -222,19 +222,21 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
     }
 
     /// Logs what the row holds: once for any number of [`stage`](Self::stage)s. That it is deleted
-    /// is logged as of `deleted_at`.
+    /// is logged as of `deleted_at`, with these headers.
     ///
     /// # Errors
     ///
     /// When the changelog record cannot be sent.
-    pub fn log(&self, deleted_at: Timestamp) -> Result<(), Error> {
+    pub fn log(&self, deleted_at: Timestamp, headers: &Headers) -> Result<(), Error> {
         let raw = &self.store.raw;
         let send = |stored: Option<&[u8]>| match stored.and_then(<[u8]>::split_first_chunk) {
             Some((at, value)) => {
                 let at = Timestamp::from_millis(i64::from_be_bytes(*at));
                 raw.log.send(&self.key, Some(value), Some(at))
             }
-            None => raw.log.send(&self.key, None, Some(deleted_at)),
+            None => raw
+                .log
+                .send_with(&self.key, None, Some(deleted_at), headers),
         };
         raw.store.borrow().get(&self.key, send)?
     }

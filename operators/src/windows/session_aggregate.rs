@@ -21,6 +21,7 @@ use super::session_windows::SessionWindows;
 use super::time_rows::RowContext;
 use crate::Data;
 use crate::change::Change;
+use crate::logged_headers::LoggedHeaders;
 use crate::null::{OrNull, present};
 
 /// Session windows in milliseconds.
@@ -65,6 +66,7 @@ pub(super) struct SessionAggregate<K0, V0, K, X, A, T, U, M> {
     pub(super) emit: EmitStrategy,
     pub(super) time: OperatorTime,
     pub(super) sends_old: bool,
+    pub(super) logged_headers: LoggedHeaders,
     pub(super) fold: Arc<Fold<T, U, M>>,
     pub(super) types: PhantomData<fn(K0, V0, X)>,
 }
@@ -78,6 +80,17 @@ where
     fn store(&self) -> &SessionStore<K, A> {
         let store = self.store.as_ref();
         store.expect("init opens the store before the first record")
+    }
+
+    fn put(
+        &self,
+        key: &K,
+        session: Window,
+        row: Option<&A>,
+        headers: &Headers,
+    ) -> Result<(), Error> {
+        let headers = self.logged_headers.of(row, headers);
+        self.store().put_with_headers(key, session, row, headers)
     }
 
     /// The sessions that a record at that time touches, by end.
@@ -195,7 +208,7 @@ where
             if session == own {
                 old = of_touched;
             } else {
-                self.store().remove(&key, touched)?;
+                self.put(&key, touched, None, &record.headers)?;
                 let gone = Change::latest(of_touched, None);
                 self.hand_on(Windowed::new(key.clone(), touched), gone, ctx)?;
             }
@@ -203,7 +216,7 @@ where
         }
         let new = (self.fold.update)(&key, value, row);
         let new = new.filter(|new| !self.result.is_null(new));
-        self.store().put(&key, session, new.as_ref())?;
+        self.put(&key, session, new.as_ref(), &record.headers)?;
         self.hand_on(Windowed::new(key, session), Change::latest(old, new), ctx)
     }
 

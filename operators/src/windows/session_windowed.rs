@@ -316,6 +316,7 @@ impl<K: Data, A: Data> SessionWrite<K, A> {
         let (sends_old, fold) = (self.keeping.sends_old(), Arc::new(fold));
         let (name, store, shared) = (self.name, self.store, self.shared);
         let (materialized, store_name) = (self.materialized, Arc::clone(&store));
+        let logged_headers = lowering.logged_headers;
         lowering.processor(
             &name,
             move || SessionAggregate::<K0, V0, K, X, A, T, U, M> {
@@ -327,6 +328,7 @@ impl<K: Data, A: Data> SessionWrite<K, A> {
                 emit,
                 time: OperatorTime::new(emit.idle_after()),
                 sends_old,
+                logged_headers,
                 fold: Arc::clone(&fold),
                 types: PhantomData,
             },

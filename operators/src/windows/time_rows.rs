@@ -12,6 +12,7 @@ use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Window, Windo
 use super::emit::EmitStrategy;
 use crate::Data;
 use crate::change::Change;
+use crate::logged_headers::LoggedHeaders;
 
 /// The context of an aggregation in windows.
 pub(super) type RowContext<K, A> = Context<Windowed<K>, Change<A>>;
@@ -24,6 +25,7 @@ pub(super) struct TimeRows<K, X, A, U> {
     pub(super) result: SharedSerde<A>,
     pub(super) emit: EmitStrategy,
     pub(super) sends_old: bool,
+    pub(super) logged_headers: LoggedHeaders,
     /// Makes a new row of a value and the old row.
     pub(super) update: Arc<U>,
     pub(super) store: Option<TimestampedWindowStore<K, A>>,
@@ -78,7 +80,7 @@ where
         let new = (self.update)(&record.key.key, record.value.clone(), row);
         let new = new.filter(|new| !self.result.is_null(new));
         let row = new.map(|value| ValueAndTimestamp { value, timestamp });
-        self.put(&record.key, row.as_ref())?;
+        self.put(&record.key, row.as_ref(), &record.headers)?;
         let new = row.map(|row| row.value);
         let change = Change::latest(old, new);
         self.hand_on(&record.key, (change, timestamp), &record.headers, ctx)
@@ -92,13 +94,20 @@ where
         headers: &Headers,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
-        self.put(key, Some(row))?;
+        self.put(key, Some(row), headers)?;
         let change = Change::latest(None, Some(row.value.clone()));
         self.hand_on(key, (change, row.timestamp), headers, ctx)
     }
 
-    fn put(&self, key: &Windowed<K>, row: Option<&ValueAndTimestamp<A>>) -> Result<(), Error> {
-        self.store().put(&key.key, row, key.window.start)
+    fn put(
+        &self,
+        key: &Windowed<K>,
+        row: Option<&ValueAndTimestamp<A>>,
+        headers: &Headers,
+    ) -> Result<(), Error> {
+        let headers = self.logged_headers.of(row, headers);
+        self.store()
+            .put_with_headers(&key.key, row, key.window.start, headers)
     }
 
     fn hand_on(

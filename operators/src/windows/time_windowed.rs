@@ -386,12 +386,14 @@ impl<K: Data, A: Data> Write<K, A> {
         let (kind, emit, sends_old) = (self.kind, self.emit, self.keeping.sends_old());
         let (name, store_name, shared) = (self.name, self.store, self.shared);
         let rows_name = Arc::clone(&store_name);
+        let logged_headers = lowering.logged_headers;
         let rows = move || TimeRows {
             name: Arc::clone(&rows_name),
             size: kind.size(),
             result: result.clone(),
             emit,
             sends_old,
+            logged_headers,
             update: Arc::clone(&update),
             store: None,
             types: PhantomData,

@@ -142,13 +142,22 @@ fn printed(record: &CapturedRecord) -> String {
     )
 }
 
-/// Compares the stores that are listed; their versions as the records' `times` show them.
+/// The stores that a case lists, and how.
+pub(super) struct Listing<'j> {
+    pub(super) rows: &'j Value,
+    /// The records' times: versions are listed if they can be read at one of them.
+    pub(super) times: &'j BTreeSet<i64>,
+    /// Whether a row ends with its headers. Those of tables are empty, in Java too.
+    pub(super) has_headers: bool,
+}
+
+/// Compares the stores that are listed.
 pub(super) fn stores(
     driver: &TestDriver,
-    (expected, times): (&Value, &BTreeSet<i64>),
+    listing: &Listing<'_>,
     differences: &mut Vec<Difference>,
 ) {
-    for (name, rows) in expected.as_object().expect("stores by name") {
+    for (name, rows) in listing.rows.as_object().expect("stores by name") {
         let mut expected: Vec<String> = rows
             .as_array()
             .expect("rows")
@@ -156,7 +165,7 @@ pub(super) fn stores(
             .map(Value::to_string)
             .collect();
         expected.sort();
-        match rows_of(driver, name, times) {
+        match listed_rows_of(driver, name, listing) {
             Ok(mut ours) => {
                 ours.sort();
                 if ours != expected && !differ_by_nulls(driver, name, &ours, &expected) {
@@ -189,6 +198,21 @@ fn differ_by_nulls(driver: &TestDriver, name: &str, ours: &[String], expected: &
             .is_some_and(|start| start < latest)
     };
     is_join_store && expected.iter().all(|row| ours.contains(row)) && more.all(is_older)
+}
+
+/// The rows of a store, with headers if they are listed with them.
+fn listed_rows_of(
+    driver: &TestDriver,
+    name: &str,
+    listing: &Listing<'_>,
+) -> Result<Vec<String>, Error> {
+    let rows = rows_of(driver, name, listing.times)?;
+    let is_versioned = driver.versioned_key_value_store::<Val, Val>(name).is_ok();
+    if !listing.has_headers || is_versioned {
+        return Ok(rows);
+    }
+    let with_headers = |row: String| format!("{},[]]", row.strip_suffix(']').unwrap_or(&row));
+    Ok(rows.into_iter().map(with_headers).collect())
 }
 
 /// The rows of a store, whose types are tried.

@@ -13,7 +13,7 @@ use onceflow::{ErrorKind, Header};
 use serde_json::Value;
 
 use super::build::Build;
-use super::compare::{self, Difference};
+use super::compare::{self, Difference, Listing};
 use super::fields::Fields;
 use super::unplayable::{Unplayable, unplayable};
 
@@ -24,6 +24,8 @@ struct Expected<'j> {
     /// The stores in memory that processors use, and those with versions: what they refuse, Java
     /// counts.
     counting_stores: BTreeSet<String>,
+    /// Whether its rows have headers.
+    has_headers: bool,
 }
 
 impl<'j> Expected<'j> {
@@ -33,6 +35,7 @@ impl<'j> Expected<'j> {
             java: Fields::of("expect", case.value("expect")),
             fixed: case.object_or("expect_fixed"),
             counting_stores: counting_stores(case.list("topology")),
+            has_headers: keeps_headers(&Fields::of("config", case.value("config"))),
         }
     }
 
@@ -91,6 +94,13 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let caches = cache_bytes.is_some_and(|bytes| bytes != "0");
     let mut build = Build::new(extractor.unwrap_or("fail"), caches);
     let options = build_options(&config);
+    if keeps_headers(&config)
+        && ops
+            .iter()
+            .any(|op| op["op"] == "join" && op["window"].is_object())
+    {
+        return unplayable("headers in the stores of joins");
+    }
     config.done();
     for op in ops {
         build.apply(op)?;
@@ -168,7 +178,12 @@ fn play_all(
     if let Some(stores) = expected.get("stores") {
         let times = steps.iter().filter_map(|step| step["ts"].as_i64());
         let times: BTreeSet<i64> = times.collect();
-        compare::stores(driver, (stores, &times), differences);
+        let listing = Listing {
+            rows: stores,
+            times: &times,
+            has_headers: expected.has_headers,
+        };
+        compare::stores(driver, &listing, differences);
     }
     if let Some(internal) = expected.get("internal") {
         compare::internal(&played.internal, internal, differences);
@@ -178,8 +193,17 @@ fn play_all(
     expected.java.done();
 }
 
+/// Whether Java's stores keep headers: those in memory do not, whatever the format.
+fn keeps_headers(config: &Fields<'_>) -> bool {
+    let is_on_disk = config.text_or("dsl.store.suppliers.class") == Some("rocksdb");
+    config.text_or("dsl.store.format") == Some("HEADERS") && is_on_disk
+}
+
 fn build_options(config: &Fields<'_>) -> BuildOptions {
     let mut options = BuildOptions::new();
+    if keeps_headers(config) {
+        options = options.with_headers_of_deletions();
+    }
     if config.text_or("topology.optimization") == Some("all") {
         options = options.with_optimization();
     }
@@ -194,11 +218,6 @@ fn build_options(config: &Fields<'_>) -> BuildOptions {
 
 /// Which settings are understood; what they leave to the driver.
 fn check_config(config: &Fields<'_>) -> Result<OnBadRecord, Unplayable> {
-    let keeps_headers = config.text_or("dsl.store.format") == Some("HEADERS");
-    // Java's stores in memory keep none, whatever the format.
-    if keeps_headers && config.text_or("dsl.store.suppliers.class") == Some("rocksdb") {
-        return unplayable("stores with headers");
-    }
     if config.text_or("processing.exception.handler") == Some("continue") {
         return unplayable("processing.exception.handler");
     }

@@ -7,7 +7,7 @@ const DOUBLINGS_MAX: u32 = 31;
 
 /// How an asynchronous operator makes its calls.
 ///
-/// By default each task has up to 64 calls in flight, one for a key at a time; a call has five
+/// By default each task has up to 64 calls in flight, one for a key at a time; a call has three
 /// seconds and one try; and results go on in the order of the records they belong to, so that what
 /// follows cannot tell them from those of a synchronous operator.
 ///
@@ -47,7 +47,7 @@ impl Default for AsyncCalls {
     fn default() -> Self {
         AsyncCalls {
             max_in_flight: 64,
-            timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(3),
             retries: 0,
             backoff: Backoff::fixed(Duration::ZERO),
             overlapping: false,
@@ -62,8 +62,8 @@ impl AsyncCalls {
         AsyncCalls::default()
     }
 
-    /// How many calls one task has in flight at most (default: 64), those that wait for an earlier
-    /// one of their key included.
+    /// How many calls one task has in flight at most (default: 64). As many again may wait for
+    /// their turn, or for an earlier one of their key.
     ///
     /// # Panics
     ///
@@ -77,11 +77,13 @@ impl AsyncCalls {
         self
     }
 
-    /// How long one try of a call may take (default: 5 s); then its future is dropped, and it has
+    /// How long one try of a call may take (default: 3 s); then its future is dropped, and it has
     /// failed.
     ///
     /// All tries of a call and the pauses between them, the [`limit`](Self::limit), must fit in
-    /// half of `transaction.timeout.ms`: an application that is set otherwise does not run.
+    /// a third of `transaction.timeout.ms`: an application that is set otherwise does not run. The
+    /// calls that a batch waits for when it closes take twice the limit at most, or, of one key,
+    /// as long as one after the other takes them.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -8,8 +8,8 @@
 //!
 //! # Invariants
 //!
-//! - No more calls run than the policy says; no more wait, but those of the record that filled the
-//!   queue up.
+//! - No more calls run than the policy says. As many again wait, so that one begins when another
+//!   ends, not when the worker hears of it; more wait only if one record makes them.
 //! - A result belongs to the queue that made its call. An abort drops the queue, and with it the
 //!   calls and the only receiver of their results: nothing of one attempt reaches the next.
 //! - Waiting ends: a call answers within its limit, or is taken for failed.
@@ -31,8 +31,11 @@ use crate::error::{Error, ErrorKind};
 use crate::record::Offset;
 use crate::time::Timestamp;
 
-/// How many results are kept for each call that may be in flight, while one before them is awaited.
-const RESULTS_PER_CALL: usize = 4;
+/// How many calls there are for each that may run: those that run, and those that wait.
+const CALLS_PER_PERMIT: usize = 2;
+
+/// How many results are kept for each call that may run, while one before them is awaited.
+const RESULTS_PER_PERMIT: usize = 4;
 
 /// How much longer than a call's limit the worker waits for its answer.
 const GRACE: Duration = Duration::from_secs(1);
@@ -56,8 +59,14 @@ pub(crate) enum Until {
 
 /// The calls of a node, whatever their types.
 pub(crate) trait PendingCalls: Any {
-    /// Where the call comes from whose result goes on next; waits for one if need be.
-    fn next(&self, until: Until) -> Option<Origin>;
+    /// Where the call comes from whose result goes on next, if there is one.
+    fn ready(&self) -> Option<Origin>;
+
+    /// Whether it is not until then yet.
+    fn awaits(&self, until: Until) -> bool;
+
+    /// Waits for a result, of whichever call.
+    fn wait(&self);
 
     /// From now on calls may be taken back.
     fn hold(&self);
@@ -189,27 +198,30 @@ impl<K: Clone + Eq + Hash + 'static, R: Send + 'static> CallQueue<K, R> {
 }
 
 impl<K: Clone + Eq + Hash + 'static, R: Send + 'static> PendingCalls for CallQueue<K, R> {
-    fn next(&self, until: Until) -> Option<Origin> {
+    fn ready(&self) -> Option<Origin> {
         let calls = &mut *self.calls.borrow_mut();
-        loop {
-            while let Ok((number, result)) = self.reports.try_recv() {
-                calls.finish(number, result);
-            }
-            if let Some(number) = calls.ready(self.policy.order) {
-                return Some(calls.pending[&number].origin);
-            }
-            let waits = match until {
-                Until::Room => calls.is_full(self.policy.max_in_flight),
-                Until::Done => !calls.pending.is_empty(),
-            };
-            if !waits {
-                return None;
-            }
-            let patience = self.policy.limit().saturating_add(GRACE);
-            match self.reports.recv_timeout(patience) {
-                Ok((number, result)) => calls.finish(number, result),
-                Err(_) => calls.give_up_first(self.silence()),
-            }
+        while let Ok((number, result)) = self.reports.try_recv() {
+            calls.finish(number, result);
+        }
+        let number = calls.ready(self.policy.order)?;
+        Some(calls.pending[&number].origin)
+    }
+
+    fn awaits(&self, until: Until) -> bool {
+        let calls = self.calls.borrow();
+        match until {
+            Until::Room => calls.is_full(self.policy.max_in_flight),
+            Until::Done => !calls.pending.is_empty(),
+        }
+    }
+
+    fn wait(&self) {
+        let patience = self.policy.limit().saturating_add(GRACE);
+        let report = self.reports.recv_timeout(patience);
+        let mut calls = self.calls.borrow_mut();
+        match report {
+            Ok((number, result)) => calls.finish(number, result),
+            Err(_) => calls.give_up_first(self.silence()),
         }
     }
 
@@ -236,8 +248,9 @@ impl<K: Clone + Eq + Hash, R> Calls<K, R> {
     }
 
     fn is_full(&self, max_in_flight: usize) -> bool {
-        let kept_max = max_in_flight.saturating_mul(RESULTS_PER_CALL);
-        self.unfinished >= max_in_flight || self.pending.len() >= kept_max
+        let calls_max = max_in_flight.saturating_mul(CALLS_PER_PERMIT);
+        let kept_max = max_in_flight.saturating_mul(RESULTS_PER_PERMIT);
+        self.unfinished >= calls_max || self.pending.len() >= kept_max
     }
 
     /// Notes a result, unless the call was taken back or given up.

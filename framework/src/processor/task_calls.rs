@@ -86,7 +86,7 @@ impl TaskCalls {
             Some(max) if limit > max => {
                 let message = format!(
                     "a call may take {limit:?} with all its tries, but a batch waits for it at \
-                     most {max:?}, half of transaction.timeout.ms; lower its time-out or its \
+                     most {max:?}, a third of transaction.timeout.ms; lower its time-out or its \
                      retries, or raise that setting"
                 );
                 Err(Error::new(ErrorKind::Config, message))

@@ -14,6 +14,8 @@
 //! - A stream-time punctuation sees what it would see had every call been answered at once.
 //! - After a flush no call is left, so none outlives its batch.
 
+use std::time::Duration;
+
 use super::task::Task;
 use crate::error::Error;
 use crate::processor::{Origin, Until};
@@ -49,15 +51,30 @@ impl Task {
 
     /// Forwards the results of one node.
     pub(super) fn take_results_of(&mut self, node: usize, until: Until) -> Result<(), Error> {
-        while let Some(origin) = self
-            .scope
-            .calls
-            .of(node)
-            .and_then(|calls| calls.next(until))
-        {
+        while let Some(origin) = self.next_result(node, until) {
             self.deliver(node, origin)?;
         }
         Ok(())
+    }
+
+    /// Where the next result comes from, awaited if need be; the wait is not work.
+    fn next_result(&mut self, node: usize, until: Until) -> Option<Origin> {
+        let calls = self.scope.calls.of(node)?;
+        let clock = &self.scope.clock;
+        loop {
+            let ready = calls.ready();
+            if ready.is_some() || !calls.awaits(until) {
+                return ready;
+            }
+            let began = clock.elapsed();
+            calls.wait();
+            self.waited += clock.elapsed().saturating_sub(began);
+        }
+    }
+
+    /// How long calls were awaited since it was last asked.
+    pub(crate) fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     fn deliver(&mut self, node: usize, origin: Origin) -> Result<(), Error> {

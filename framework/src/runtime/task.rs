@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::calls::FailedCall;
 use crate::error::Error;
@@ -51,6 +52,8 @@ pub(crate) struct Task {
     pub(super) chain: TaskChain,
     /// Of the open batch, until somebody asks for them.
     pub(super) failed_calls: Vec<FailedCall>,
+    /// For calls, until somebody asks how long.
+    pub(super) waited: Duration,
     /// The highest timestamp processed of each input, in the order of the inputs.
     partition_times: Vec<Timestamp>,
     committed: Times,
@@ -146,6 +149,7 @@ impl Task {
             outbox,
             chain,
             failed_calls: Vec::new(),
+            waited: Duration::ZERO,
             partition_times,
             committed,
             last: None,
@@ -287,6 +291,7 @@ impl Task {
             self.take_results_of(node, Until::Done)?;
             self.chain.processors[&node].borrow_mut().flush()?;
         }
+        self.waited = Duration::ZERO;
         Ok(())
     }
 

@@ -239,7 +239,9 @@ impl<C: Cluster> Worker<C> {
             }
         }
         if processed > 0 {
-            self.pace.worked(took);
+            let tasks = self.tasks.iter_mut();
+            let waited: Duration = tasks.map(|active| active.task.take_waited()).sum();
+            self.pace.worked(took.saturating_sub(waited));
             self.adapt_turn(took);
         }
         Ok(processed)
@@ -428,7 +430,7 @@ impl<C: Cluster> Worker<C> {
             log_at_close: true,
             calls: CallSettings {
                 executor: self.settings.executor.clone(),
-                limit_max: Some(self.settings.config.transaction_timeout() / 2),
+                limit_max: Some(self.settings.config.transaction_timeout() / 3),
             },
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,12 +17,13 @@ use onceflow_framework::{
     topology::{Consumed, Produced},
 };
 use onceflow_tests::{
-    Cluster, Outgoing, Program,
-    ledger::{Ledger, Service, no_hook, slow_service},
+    Cluster, Delivered, Outgoing, Program,
+    ledger::{Entry, Ledger, Service, no_hook, slow_service},
     texts, unique,
     wait::{Stopwatch, wait_until},
     worker::{Application, At, Orders, Worker},
 };
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{WORKER, outlast_transaction};
 
@@ -141,7 +142,7 @@ fn a_batch_that_is_aborted_and_replayed_has_its_own_answers_only() {
     let config = ledger
         .config("a")
         .property("transaction.timeout.ms", "1000");
-    let calls = AsyncCalls::new().timeout(Duration::from_millis(400));
+    let calls = AsyncCalls::new().timeout(Duration::from_millis(300));
     let topology = ledger.topics.asking(hook, slow_service(), calls).unwrap();
     let program = Program::start(topology, config.build().unwrap()).unwrap();
     ledger.wait_for_all();
@@ -150,12 +151,12 @@ fn a_batch_that_is_aborted_and_replayed_has_its_own_answers_only() {
     ledger.audit();
 }
 
-/// A service that never answers about the entry that comes `nth`, until it is repaired.
-fn hanging_service(nth: usize, repaired: &Arc<AtomicBool>) -> Service {
-    let (asked, repaired) = (AtomicUsize::new(0), Arc::clone(repaired));
-    Arc::new(move |_account, _amount| {
-        let asked = asked.fetch_add(1, Ordering::Relaxed);
-        let hangs = asked == nth && !repaired.load(Ordering::Relaxed);
+/// A service that never answers about entries like this one, until it is repaired.
+fn hanging_service(entry: &Entry, repaired: &Arc<AtomicBool>) -> Service {
+    let (entry, repaired) = (entry.clone(), Arc::clone(repaired));
+    Arc::new(move |account, amount| {
+        let like = account == entry.account && amount == entry.amount;
+        let hangs = like && !repaired.load(Ordering::Relaxed);
         Box::pin(async move {
             if hangs {
                 std::future::pending::<()>().await;
@@ -169,12 +170,15 @@ fn hanging_service(nth: usize, repaired: &Arc<AtomicBool>) -> Service {
 fn a_call_that_never_returns_stops_the_application_in_time_and_loses_nothing() {
     let ledger = Ledger::new(Cluster::shared(), "asking-hang", 1);
     ledger.feed(200);
+    let (entry, _) = ledger.nth(100);
+    let like = |(found, _): &(Entry, Delivered)| {
+        found.account == entry.account && found.amount == entry.amount
+    };
+    let (_, first) = (0..).map(|nth| ledger.nth(nth)).find(like).unwrap();
     let repaired = Arc::new(AtomicBool::new(false));
-    let calls = AsyncCalls::new()
-        .timeout(Duration::from_millis(200))
-        .max_in_flight(1);
+    let calls = AsyncCalls::new().timeout(Duration::from_millis(200));
     let watch = Stopwatch::start();
-    let error = asking(&ledger, hanging_service(100, &repaired), calls.clone()).failure();
+    let error = asking(&ledger, hanging_service(&entry, &repaired), calls.clone()).failure();
     let told = error.to_string();
     assert!(
         watch.elapsed() < Duration::from_secs(8),
@@ -182,13 +186,14 @@ fn a_call_that_never_returns_stops_the_application_in_time_and_loses_nothing() {
         watch.elapsed()
     );
     assert_eq!(error.kind(), ErrorKind::Processing);
-    let position = format!("node ask, {}-0 at offset 100", ledger.topics.input);
+    let (input, offset) = (&ledger.topics.input, first.offset);
+    let position = format!("node ask, {input}-0 at offset {offset}");
     assert!(told.contains(&position), "{told}");
     assert!(told.contains("took longer than 200ms"), "{told}");
-    assert!(ledger.consumed_to(0) <= 100, "it is not passed over");
+    assert!(ledger.consumed_to(0) <= offset, "it is not passed over");
 
     repaired.store(true, Ordering::Relaxed);
-    let program = asking(&ledger, hanging_service(100, &repaired), calls);
+    let program = asking(&ledger, hanging_service(&entry, &repaired), calls);
     ledger.wait_for_all();
     program.close().unwrap();
     ledger.audit();
@@ -249,11 +254,7 @@ impl AsyncProcessor for Far {
             0 => return Err(Fault::message("not this one")),
             _ => {}
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it stands for something far away"
-        )]
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        far_away().await;
         Ok([record])
     }
 }
@@ -286,7 +287,10 @@ impl<'c> Numbers<'c> {
         numbers
     }
 
-    fn topology(&self, far: Far, calls: AsyncCalls) -> Topology {
+    fn topology<P>(&self, far: P, calls: AsyncCalls) -> Topology
+    where
+        P: AsyncProcessor<KeyIn = String, ValueIn = String, KeyOut = String, ValueOut = String>,
+    {
         let mut builder = TopologyBuilder::new();
         let source = Consumed::<String, String>::new();
         let source = builder.add_source("in", [self.input.as_str()], source);
@@ -349,4 +353,96 @@ fn failed_calls_that_are_passed_over_are_buried_and_their_neighbours_answered_on
     }
     let failed = u64::try_from(failed.len()).unwrap();
     assert_eq!(drops[&("far".to_owned(), DropReason::Processing)], failed);
+}
+
+/// How long a call takes where speed is measured, and how many there are at a time.
+const FAR: Duration = Duration::from_millis(10);
+const AT_A_TIME: usize = 64;
+
+async fn far_away() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it stands for something far away"
+    )]
+    tokio::time::sleep(FAR).await;
+}
+
+/// Answers after its time; tells when the first was asked.
+struct Timed(Arc<Mutex<Option<Stopwatch>>>);
+
+impl AsyncProcessor for Timed {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+    type Results = [Record<String, String>; 1];
+
+    async fn call(&self, record: Record<String, String>) -> Result<Self::Results, Fault> {
+        self.0.lock().unwrap().get_or_insert_with(Stopwatch::start);
+        far_away().await;
+        Ok([record])
+    }
+}
+
+/// Records a second, from the first call to the last commit.
+fn rate(count: usize) -> f64 {
+    let numbers = Numbers::new("timed", count);
+    let first = Arc::new(Mutex::new(None));
+    let calls = AsyncCalls::new().max_in_flight(AT_A_TIME);
+    let topology = numbers.topology(Timed(Arc::clone(&first)), calls);
+    let last = Arc::new(Mutex::new(Duration::ZERO));
+    let committed = Arc::clone(&last);
+    let config = numbers.config().build().unwrap();
+    let program = Program::observed(topology, config, move |point| {
+        if point == BatchPoint::AfterCommit {
+            let first = first.lock().unwrap();
+            *committed.lock().unwrap() = first.as_ref().map_or(Duration::ZERO, Stopwatch::elapsed);
+        }
+    })
+    .unwrap();
+    numbers.wait_until_consumed();
+    program.close().unwrap();
+    let all: Vec<usize> = (0..count).collect();
+    assert_eq!(numbers.outputs(), all, "each once, in order");
+    let took = *last.lock().unwrap();
+    per_second(count, took)
+}
+
+/// What tokio alone makes of as many such calls at a time.
+fn rate_of_tokio(count: usize) -> f64 {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_time().build().unwrap();
+    let watch = Stopwatch::start();
+    runtime.block_on(async {
+        let permits = Arc::new(Semaphore::new(AT_A_TIME));
+        let mut calls = JoinSet::new();
+        for _ in 0..count {
+            let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
+            calls.spawn(async move {
+                far_away().await;
+                drop(permit);
+            });
+        }
+        while calls.join_next().await.is_some() {}
+    });
+    per_second(count, watch.elapsed())
+}
+
+fn per_second(count: usize, took: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap()) / took.as_secs_f64()
+}
+
+/// With 64 calls of 10 ms in flight there can be 6400 a second at most; a machine that does other
+/// things beside may not get tokio itself to 5000.
+#[test]
+fn sixty_four_calls_of_ten_milliseconds_at_a_time_are_five_thousand_records_a_second() {
+    const RECORDS: usize = 6_000;
+    let mut told = String::new();
+    let reached = (0..4).any(|_| {
+        let (rate, tokio) = (rate(RECORDS), rate_of_tokio(RECORDS));
+        told += &format!(" {rate:.0} (tokio alone: {tokio:.0})");
+        rate >= 5_000.0_f64.min(0.9 * tokio)
+    });
+    assert!(reached, "records a second:{told}");
+    tracing::info!("records a second:{told}");
 }

@@ -132,6 +132,49 @@ fn closing_waits_for_the_calls_of_the_open_batch() {
     ledger.audit();
 }
 
+/// Partitions are given up and taken over with calls of the open batch in flight.
+#[test]
+fn instances_that_join_and_leave_finish_their_calls_first() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-rebalance", 4);
+    let start = |instance: &str, workers: usize| {
+        let config = ledger.config(instance).num_stream_threads(workers);
+        let topology = ledger
+            .topics
+            .asking(no_hook(), slow_service(), AsyncCalls::new());
+        Program::start(topology.unwrap(), config.build().unwrap()).unwrap()
+    };
+    let stays = start("stays", 1);
+    for round in 0..3 {
+        ledger.feed(200);
+        let comes = start(&format!("comes-{}", round % 2), 1 + round % 2);
+        ledger.feed(200);
+        comes.wait_until_running();
+        ledger.feed(200);
+        comes.close().unwrap();
+    }
+    ledger.wait_for_all();
+    stays.close().unwrap();
+    ledger.audit();
+}
+
+#[test]
+fn calls_are_done_before_the_commit_of_a_weaker_guarantee_too() {
+    for guarantee in ["at_least_once", "at_most_once"] {
+        let ledger = Ledger::new(Cluster::shared(), "asking-weaker", 2);
+        ledger.feed(300);
+        let config = ledger
+            .config("a")
+            .property("processing.guarantee", guarantee);
+        let topology = ledger
+            .topics
+            .asking(no_hook(), slow_service(), AsyncCalls::new());
+        let program = Program::start(topology.unwrap(), config.build().unwrap()).unwrap();
+        ledger.wait_for_all();
+        program.close().unwrap();
+        ledger.audit();
+    }
+}
+
 /// What an aborted attempt asked is asked again, and its answers are nobody's.
 #[test]
 fn a_batch_that_is_aborted_and_replayed_has_its_own_answers_only() {

@@ -12,6 +12,7 @@ mod crashes;
 mod outages;
 mod in_doubt;
 mod zombies;
+mod rebalances;
 mod refusals;
 mod tables;
 mod chaos;

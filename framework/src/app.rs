@@ -15,7 +15,6 @@
 //! - It never hangs on a worker that is gone: one that panics fails the application.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -26,15 +25,16 @@ use tokio::sync::watch;
 use crate::broker::kafka::KafkaCluster;
 use crate::broker::{Cluster, Wake};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, panic_text};
+use crate::error::{Error, ErrorKind};
+use crate::handler::{UncaughtHandler, UncaughtResponse};
 use crate::metrics::Metrics;
 use crate::processor::Executor;
 use crate::query::{
     Door, QueryError, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyWindowStore,
 };
 use crate::runtime::{
-    BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, WorkerState,
-    claim_instance, incarnation, prepare, run,
+    BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, claim_instance,
+    incarnation, prepare, supervise,
 };
 use crate::time::{Clock, SystemClock};
 use crate::topology::Topology;
@@ -73,6 +73,7 @@ pub struct App {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     probe: Probe,
+    uncaught: UncaughtHandler,
     shared: Arc<Shared>,
     running: Mutex<Running>,
 }
@@ -101,6 +102,7 @@ impl App {
             config: Arc::new(config),
             clock: Arc::new(SystemClock::new()),
             probe: Probe::default(),
+            uncaught: UncaughtHandler::default(),
             shared: Arc::new(Shared::new()),
             running: Mutex::default(),
         })
@@ -116,6 +118,37 @@ impl App {
         observer: impl Fn(BatchPoint) + Send + Sync + 'static,
     ) -> Self {
         self.probe = Probe::new(Arc::new(observer));
+        self
+    }
+
+    /// Has `handler` decide what becomes of the application when a worker cannot go on (KIP-671):
+    /// what no [handler of records](crate::handler) could decide, or said `Fail` to. By default all
+    /// workers end, and the application with the error.
+    ///
+    /// It is called on the worker's thread; one that panics has said
+    /// [`ShutdownClient`](UncaughtResponse::ShutdownClient).
+    ///
+    /// ```
+    /// use onceflow_framework::handler::UncaughtResponse;
+    /// use onceflow_framework::topology::{Consumed, TopologyBuilder};
+    /// use onceflow_framework::{App, Config, Error, ErrorKind};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// builder.add_source("in", ["in"], Consumed::<String, String>::new());
+    /// let app = App::new(builder.build()?, Config::new("copy", "localhost:9092")?)?
+    ///     .uncaught_exception_handler(|error: &Error| match error.kind() {
+    ///         ErrorKind::Unreachable => UncaughtResponse::ReplaceThread,
+    ///         _ => UncaughtResponse::ShutdownClient,
+    ///     });
+    /// # drop(app);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn uncaught_exception_handler(
+        mut self,
+        handler: impl Fn(&Error) -> UncaughtResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.uncaught = UncaughtHandler::new(handler);
         self
     }
 
@@ -189,9 +222,11 @@ impl App {
                 instance: Arc::clone(&instance.name),
                 incarnation: incarnation(),
             };
-            running
-                .threads
-                .push(spawn_worker(application_id, settings)?);
+            running.threads.push(spawn_worker(
+                application_id,
+                settings,
+                self.uncaught.clone(),
+            )?);
         }
         let bell = Arc::new(Wake::default());
         let (purger, shared) = (Arc::clone(cluster), Arc::clone(&self.shared));
@@ -362,24 +397,10 @@ impl fmt::Debug for App {
 fn spawn_worker<C: Cluster>(
     application_id: &str,
     settings: WorkerSettings<C>,
+    uncaught: UncaughtHandler,
 ) -> Result<JoinHandle<()>, Error> {
-    let (shared, number) = (Arc::clone(&settings.shared), settings.number);
-    spawn_thread(format!("{application_id}-{number}"), move || {
-        supervise(&shared, number, || run(settings));
-    })
-}
-
-/// Runs a worker and tells how it ended, be it by a panic, which is a bug of ours: what a
-/// processor panics with is caught where it is called.
-fn supervise(shared: &Shared, number: usize, run: impl FnOnce() -> Result<(), Error>) {
-    let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let message = format!("worker {number} panicked: {}", panic_text(&*panic));
-        Err(Error::new(ErrorKind::Processing, message))
-    });
-    if let Err(error) = ended {
-        shared.fail(error);
-    }
-    shared.set_worker(number, WorkerState::Ended);
+    let name = format!("{application_id}-{}", settings.number);
+    spawn_thread(name, move || supervise(settings, &uncaught))
 }
 
 fn spawn_thread(
@@ -401,29 +422,5 @@ fn purge_until_closed<C: Cluster>(cluster: &C, shared: &Shared, bell: &Wake) {
         if let Err(error) = cluster.delete_records(&consumed, PURGE_TIMEOUT) {
             tracing::warn!(%error, "consumed repartition records could not be deleted yet");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_worker_that_panics_fails_the_application_and_has_the_others_end() {
-        let shared = Shared::new();
-        assert!(shared.start());
-        let numbers = [(); 2].map(|()| shared.add_worker(Arc::new(Wake::default())));
-        supervise(&shared, numbers[0], || panic!("out of luck"));
-        assert_eq!(
-            (shared.state(), shared.is_closing()),
-            (State::PendingError, true)
-        );
-        supervise(&shared, numbers[1], || Ok(()));
-        assert_eq!(shared.state(), State::Error);
-        let failure = shared.failure().unwrap().to_string();
-        assert!(
-            failure.contains("worker 0 panicked: out of luck"),
-            "{failure}"
-        );
     }
 }

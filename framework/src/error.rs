@@ -71,6 +71,10 @@ struct Details {
     node: Option<String>,
     position: Option<Position>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Whether it may pass by itself.
+    transient: bool,
+    /// Whether a handler has said that the application stops for it.
+    settled: bool,
 }
 
 impl Error {
@@ -83,6 +87,8 @@ impl Error {
             node: None,
             position: None,
             source: None,
+            transient: false,
+            settled: false,
         }))
     }
 
@@ -132,6 +138,37 @@ impl Error {
         self
     }
 
+    /// Says that it may pass by itself: the record is processed again, as often as
+    /// [`Retry`](crate::handler::Retry) allows, before a handler is asked.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.0.transient = true;
+        self
+    }
+
+    /// Whether it may pass by itself.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.0.transient
+    }
+
+    /// Says that a handler has decided: nobody else is asked.
+    pub(crate) fn settled(mut self) -> Self {
+        self.0.settled = true;
+        self.0.transient = false;
+        self
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.settled
+    }
+
+    /// Tells what went wrong about it besides, and keeps the rest.
+    pub(crate) fn told_with(mut self, what: &str) -> Self {
+        self.0.message = format!("{what}, at this error: {}", self.0.message);
+        self
+    }
+
     /// The same error for one more reader; its cause becomes text.
     pub(crate) fn duplicate(&self) -> Self {
         let details = &self.0;
@@ -142,6 +179,8 @@ impl Error {
             node: details.node.clone(),
             position: details.position.clone(),
             source: self.causes().map(Into::into),
+            transient: details.transient,
+            settled: details.settled,
         }))
     }
 
@@ -222,12 +261,34 @@ pub struct Fault(FaultKind);
 enum FaultKind {
     Framework(Error),
     User(Box<dyn StdError + Send + Sync>),
+    /// A user's error that may pass by itself.
+    Transient(Box<dyn StdError + Send + Sync>),
 }
 
 impl Fault {
     /// A fault that is only a sentence.
     pub fn message(message: impl Into<String>) -> Self {
         Fault(FaultKind::User(message.into().into()))
+    }
+
+    /// A fault that may pass by itself, such as a service that does not answer: the record is
+    /// processed again, as often as [`Retry`](crate::handler::Retry) allows, before a handler is asked.
+    ///
+    /// ```
+    /// use onceflow_framework::Fault;
+    ///
+    /// fn look_up() -> Result<u32, std::io::Error> {
+    ///     Err(std::io::ErrorKind::TimedOut.into())
+    /// }
+    ///
+    /// fn process() -> Result<(), Fault> {
+    ///     let _price = look_up().map_err(Fault::transient)?;
+    ///     Ok(())
+    /// }
+    /// # assert!(process().is_err());
+    /// ```
+    pub fn transient(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Fault(FaultKind::Transient(cause.into()))
     }
 
     /// The framework's error, with the node named if it is not yet.
@@ -238,9 +299,11 @@ impl Fault {
 
     /// The framework's error; one of the user's says this.
     pub(crate) fn into_error_saying(self, what: impl FnOnce() -> String) -> Error {
+        let failed = |source| Error::new(ErrorKind::Processing, what()).because(source);
         match self.0 {
             FaultKind::Framework(error) => error,
-            FaultKind::User(source) => Error::new(ErrorKind::Processing, what()).because(source),
+            FaultKind::User(source) => failed(source),
+            FaultKind::Transient(source) => failed(source).transient(),
         }
     }
 }
@@ -260,7 +323,7 @@ impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             FaultKind::Framework(error) => fmt::Debug::fmt(error, f),
-            FaultKind::User(error) => fmt::Debug::fmt(error, f),
+            FaultKind::User(error) | FaultKind::Transient(error) => fmt::Debug::fmt(error, f),
         }
     }
 }
@@ -269,7 +332,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             FaultKind::Framework(error) => fmt::Display::fmt(error, f),
-            FaultKind::User(error) => fmt::Display::fmt(error, f),
+            FaultKind::User(error) | FaultKind::Transient(error) => fmt::Display::fmt(error, f),
         }
     }
 }

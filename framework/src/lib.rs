@@ -10,6 +10,7 @@ pub mod time;
 mod window;
 pub mod error;
 pub mod serde;
+pub mod handler;
 pub mod config;
 pub mod metrics;
 pub mod state;

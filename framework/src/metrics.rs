@@ -1,4 +1,5 @@
-//! What an application counts: so far every record that was dropped, by node and reason.
+//! What an application counts: every record that was dropped, by node and reason, and every worker
+//! that was replaced.
 //!
 //! # Invariants
 //!
@@ -7,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Why a record went no further.
@@ -23,6 +25,8 @@ pub enum DropReason {
     Deserialization,
     /// Processing failed and the handler said to go on.
     Processing,
+    /// An output could not be written or was refused, and the handler said to go on.
+    Production,
     /// The timestamp extractor answered with a negative timestamp.
     NegativeTimestamp,
     /// The partitioner named no partition.
@@ -41,6 +45,7 @@ impl fmt::Display for DropReason {
             DropReason::Late => "late",
             DropReason::Deserialization => "undeserializable",
             DropReason::Processing => "processing failed",
+            DropReason::Production => "output refused",
             DropReason::NegativeTimestamp => "negative timestamp",
             DropReason::NoPartition => "no partition",
             DropReason::Expired => "expired",
@@ -56,6 +61,7 @@ pub type Drops = BTreeMap<(String, DropReason), u64>;
 #[derive(Debug, Default)]
 pub struct Metrics {
     drops: Mutex<Drops>,
+    replaced_workers: AtomicU64,
 }
 
 impl Metrics {
@@ -76,6 +82,16 @@ impl Metrics {
             .unwrap_or_else(PoisonError::into_inner)
             .values()
             .sum()
+    }
+
+    /// Workers replaced so far, by the word of the handler of uncaught errors.
+    #[must_use]
+    pub fn replaced_workers(&self) -> u64 {
+        self.replaced_workers.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_replaced_worker(&self) {
+        self.replaced_workers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Adds what a committed batch dropped.

@@ -16,10 +16,12 @@ pub use crate::{
     SessionWindows, SlidingWindows, StreamJoined, StreamsBuilder, Suppressed, TableJoined,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };
+pub use onceflow_framework::handler::{
+    ErrorContext, OnBadRecord, OnFailedRecord, OnRefusedOutput, Response, Retry, UncaughtResponse,
+};
 pub use onceflow_framework::processor::{
     AsyncCalls, AsyncProcessor, Backoff, Context, FixedKeyContext, FixedKeyProcessor,
-    FixedKeyRecord, OnBadRecord, OnFailedRecord, Partitions, Processor, Punctuation,
-    PunctuationKind,
+    FixedKeyRecord, Partitions, Processor, Punctuation, PunctuationKind,
 };
 pub use onceflow_framework::query::{
     QueryError, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyWindowStore,

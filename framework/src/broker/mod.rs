@@ -234,6 +234,12 @@ pub(crate) trait Producer {
     /// Makes a topic known under an index of the caller's; asked once per topic and producer.
     fn register(&mut self, index: u32, topic: &str) -> Result<(), BrokerError>;
 
+    /// Refuses what [`send`](Self::send) would refuse for its size.
+    fn check(&self, record: &OutgoingRecord<'_>) -> Result<(), BrokerError> {
+        let _ = record;
+        Ok(())
+    }
+
     /// Queues a record of the open transaction; `record.topic` is a registered index.
     fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<(), BrokerError>;
 

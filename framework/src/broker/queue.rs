@@ -89,27 +89,6 @@ impl RecordQueue {
         })
     }
 
-    /// A record that is held, done or not.
-    pub(crate) fn find(&self, offset: Offset) -> Option<RawRecord<'_>> {
-        let mut rest = &self.arena[..];
-        while let Some((fixed, bytes)) = rest.split_first_chunk() {
-            let fixed = Fixed::decode(fixed);
-            let (key, bytes) = fixed.key.split(bytes);
-            let (value, bytes) = fixed.value.split(bytes);
-            if fixed.offset == offset {
-                return Some(RawRecord {
-                    offset,
-                    timestamp: fixed.timestamp,
-                    key,
-                    value,
-                    headers: self.headers.find(offset),
-                });
-            }
-            rest = bytes;
-        }
-        None
-    }
-
     fn read_head(&self) -> Option<(Fixed, &[u8])> {
         let (fixed, bytes) = self.arena[self.head..].split_first_chunk()?;
         Some((Fixed::decode(fixed), bytes))
@@ -218,12 +197,6 @@ impl SideTable {
             Some((offset, headers)) if *offset == head => headers,
             _ => &NO_HEADERS,
         }
-    }
-
-    /// The headers of any record.
-    fn find(&self, offset: Offset) -> &Headers {
-        let found = self.entries.binary_search_by_key(&offset, |(of, _)| *of);
-        found.map_or(&NO_HEADERS, |index| &self.entries[index].1)
     }
 
     fn pass(&mut self, head: Offset) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::clients::{ClientOverrides, shown};
@@ -9,7 +10,7 @@ use super::properties_text;
 use super::settings::{self, Named};
 use super::{Config, Guarantee};
 use crate::error::{Error, ErrorKind};
-use crate::processor::{OnBadRecord, OnFailedRecord};
+use crate::handler::{ExceptionHandler, Handlers, Retry};
 use crate::topology::OffsetReset;
 
 /// More workers than any machine has use for: beyond it, it is a mistake.
@@ -47,9 +48,7 @@ impl ConfigBuilder {
             task_timeout: Duration::from_secs(300),
             startup_timeout: Duration::from_secs(10),
             auto_offset_reset: OffsetReset::Earliest,
-            on_bad_record: OnBadRecord::default(),
-            on_failed_record: OnFailedRecord::default(),
-            dead_letter_topic: None,
+            handlers: Handlers::default(),
             replication_factor: -1,
             state_dir: std::env::temp_dir().join("onceflow"),
             client_id: None,
@@ -143,23 +142,42 @@ impl ConfigBuilder {
         self
     }
 
-    /// What becomes of bytes that a source cannot read (default: the application stops).
-    pub fn on_bad_record(mut self, handler: OnBadRecord) -> Self {
-        self.config.on_bad_record = handler;
+    /// What becomes of bytes that a source cannot read (default: the application stops). An
+    /// [`OnBadRecord`](crate::handler::OnBadRecord), or a [handler](crate::handler) of yours.
+    pub fn on_bad_record(mut self, handler: impl ExceptionHandler) -> Self {
+        self.config.handlers.deserialization = Arc::new(handler);
         self
     }
 
-    /// What becomes of a record at which a processor fails or panics (default: the application
-    /// stops).
-    pub fn on_failed_record(mut self, handler: OnFailedRecord) -> Self {
-        self.config.on_failed_record = handler;
+    /// What becomes of a record, or a punctuation, at which a processor fails or panics (default: the
+    /// application stops). An [`OnFailedRecord`](crate::handler::OnFailedRecord), or a
+    /// [handler](crate::handler) of yours.
+    pub fn on_failed_record(mut self, handler: impl ExceptionHandler) -> Self {
+        self.config.handlers.processing = Arc::new(handler);
         self
     }
 
-    /// Where records go that a handler has given up: their bytes, with the reason in headers, in
-    /// the transaction that consumes them (default: nowhere).
+    /// What becomes of an output that cannot be written as bytes, or is refused for good (default:
+    /// the application stops). An [`OnRefusedOutput`](crate::handler::OnRefusedOutput), or a
+    /// [handler](crate::handler) of yours.
+    pub fn on_refused_output(mut self, handler: impl ExceptionHandler) -> Self {
+        self.config.handlers.production = Arc::new(handler);
+        self
+    }
+
+    /// How a record is tried again that failed for a transient reason, before its handler is asked
+    /// (default: it is not). It costs what
+    /// [`OnFailedRecord::Continue`](crate::handler::OnFailedRecord::Continue) does.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.config.handlers.retry = retry;
+        self
+    }
+
+    /// Where records go that the handlers of the framework have given up: their bytes, with the
+    /// reason in headers, in the transaction that consumes them (default: nowhere). A handler of
+    /// yours is told of it and decides itself.
     pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
-        self.config.dead_letter_topic = Some(topic.into());
+        self.config.handlers.dead_letters = Some(Arc::from(topic.into()));
         self
     }
 
@@ -271,13 +289,12 @@ impl ConfigBuilder {
         problems.extend(self.name_problems());
         problems.extend(self.number_problems());
         problems.extend(self.config.client_problems());
-        let fails = self.config.on_bad_record == OnBadRecord::Fail
-            && self.config.on_failed_record == OnFailedRecord::Fail;
-        if fails && self.config.dead_letter_topic.is_some() {
+        let handlers = &self.config.handlers;
+        if handlers.only_fail() && handlers.dead_letters.is_some() {
             problems.push(
                 "errors.dead.letter.queue.topic.name is for records that are given up, and no \
-                 handler gives up any: set deserialization.exception.handler or \
-                 processing.exception.handler to continue"
+                 handler gives up any: set deserialization.exception.handler, \
+                 processing.exception.handler or production.exception.handler to continue"
                     .to_owned(),
             );
         }
@@ -338,6 +355,16 @@ impl ConfigBuilder {
             ),
             ("task.timeout.ms", config.task_timeout, Duration::ZERO),
             ("startup.timeout.ms", config.startup_timeout, millis(1)),
+            (
+                "record.retry.backoff.ms",
+                config.handlers.retry.first,
+                Duration::ZERO,
+            ),
+            (
+                "record.retry.backoff.max.ms",
+                config.handlers.retry.max,
+                Duration::ZERO,
+            ),
             (
                 "transaction.timeout.ms",
                 config.transaction_timeout,

@@ -19,8 +19,6 @@ const STANDBY: &str = "remove it; there are no standby tasks, a task restores wh
 const METRICS: &str = "remove it; metrics are read from the application, not reported to JMX";
 const BUFFER: &str = "set consumer.queued.min.messages or consumer.queued.max.messages.kbytes: \
                       what the client has fetched is the only buffer";
-const HANDLER: &str = "remove it; a record that cannot be sent aborts its batch and \
-                       stops the application with the error";
 const TRUSTSTORE: &str = "set ssl.ca.location to the authorities' certificates in PEM";
 const TLS: &str = "remove it; OpenSSL makes the connection, tuned with ssl.cipher.suites and \
                    ssl.curves.list";
@@ -86,13 +84,6 @@ const EXACT: &[Remedy] = &[
     (
         &["poll.ms"],
         "remove it; a worker wakes when records arrive, and at commit.interval.ms",
-    ),
-    (
-        &[
-            "production.exception.handler",
-            "default.production.exception.handler",
-        ],
-        HANDLER,
     ),
     (
         &[

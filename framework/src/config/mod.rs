@@ -31,6 +31,10 @@
 //! | `auto.offset.reset` | [`auto_offset_reset`](ConfigBuilder::auto_offset_reset) | `earliest` |
 //! | `deserialization.exception.handler` | [`on_bad_record`](ConfigBuilder::on_bad_record) | `fail` |
 //! | `processing.exception.handler` | [`on_failed_record`](ConfigBuilder::on_failed_record) | `fail` |
+//! | `production.exception.handler` | [`on_refused_output`](ConfigBuilder::on_refused_output) | `fail` |
+//! | `record.retry.attempts` * | [`retry`](ConfigBuilder::retry) | 0 |
+//! | `record.retry.backoff.ms` * | [`retry`](ConfigBuilder::retry) | 100 |
+//! | `record.retry.backoff.max.ms` * | [`retry`](ConfigBuilder::retry) | 10000 |
 //! | `errors.dead.letter.queue.topic.name` | [`dead_letter_topic`](ConfigBuilder::dead_letter_topic) | none |
 //! | `replication.factor` | [`replication_factor`](ConfigBuilder::replication_factor) | -1: the broker's |
 //! | `state.dir` | [`state_dir`](ConfigBuilder::state_dir) | `onceflow` in the directory for temporary files |
@@ -73,6 +77,7 @@ mod client_tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use builder::ConfigBuilder;
@@ -81,7 +86,7 @@ pub(crate) use clients::ClientProperties;
 use clients::ClientOverrides;
 
 use crate::error::Error;
-use crate::processor::{OnBadRecord, OnFailedRecord};
+use crate::handler::{ExceptionHandler, Handlers, Retry};
 use crate::topology::OffsetReset;
 
 /// How often an input record takes effect.
@@ -153,9 +158,7 @@ pub struct Config {
     task_timeout: Duration,
     startup_timeout: Duration,
     auto_offset_reset: OffsetReset,
-    on_bad_record: OnBadRecord,
-    on_failed_record: OnFailedRecord,
-    dead_letter_topic: Option<String>,
+    handlers: Handlers,
     replication_factor: i32,
     state_dir: PathBuf,
     client_id: Option<String>,
@@ -284,20 +287,36 @@ impl Config {
 
     /// What becomes of bytes that a source cannot read.
     #[must_use]
-    pub fn on_bad_record(&self) -> OnBadRecord {
-        self.on_bad_record
+    pub fn on_bad_record(&self) -> &dyn ExceptionHandler {
+        &*self.handlers.deserialization
     }
 
     /// What becomes of a record at which a processor fails.
     #[must_use]
-    pub fn on_failed_record(&self) -> OnFailedRecord {
-        self.on_failed_record
+    pub fn on_failed_record(&self) -> &dyn ExceptionHandler {
+        &*self.handlers.processing
+    }
+
+    /// What becomes of an output that cannot be written as bytes, or is refused for good.
+    #[must_use]
+    pub fn on_refused_output(&self) -> &dyn ExceptionHandler {
+        &*self.handlers.production
+    }
+
+    /// How a record is tried again that failed for a transient reason.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        self.handlers.retry
+    }
+
+    pub(crate) fn handlers(&self) -> Arc<Handlers> {
+        Arc::new(self.handlers.clone())
     }
 
     /// Where records go that a handler has given up.
     #[must_use]
     pub fn dead_letter_topic(&self) -> Option<&str> {
-        self.dead_letter_topic.as_deref()
+        self.handlers.dead_letters.as_deref()
     }
 
     /// Replicas of internal topics; -1 is the broker's default.
@@ -346,9 +365,7 @@ impl fmt::Debug for Config {
             .field("task_timeout", &self.task_timeout)
             .field("startup_timeout", &self.startup_timeout)
             .field("auto_offset_reset", &self.auto_offset_reset)
-            .field("on_bad_record", &self.on_bad_record)
-            .field("on_failed_record", &self.on_failed_record)
-            .field("dead_letter_topic", &self.dead_letter_topic)
+            .field("handlers", &self.handlers)
             .field("replication_factor", &self.replication_factor)
             .field("state_dir", &self.state_dir)
             .field("client_id", &self.client_id)

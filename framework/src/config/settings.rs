@@ -1,6 +1,7 @@
 //! The settings of the application by their Kafka names, and what any other name is.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::clients::Layer;
@@ -8,7 +9,7 @@ use super::java;
 use super::librdkafka::{self, ClientProperty, Scope};
 use super::nearest::nearest;
 use super::{Config, Guarantee};
-use crate::processor::{OnBadRecord, OnFailedRecord};
+use crate::handler::{ExceptionHandler, OnBadRecord, OnFailedRecord, OnRefusedOutput};
 use crate::topology::OffsetReset;
 
 /// A setting of the application.
@@ -27,11 +28,11 @@ pub(super) enum Named {
 }
 
 macro_rules! settings {
-    ($($name:literal => $field:ident = $parse:expr,)*) => {
+    ($($name:literal => $($field:ident).+ = $parse:expr,)*) => {
         &[$(Setting {
             name: $name,
             set: |config, value| {
-                config.$field = $parse(value)?;
+                config.$($field).+ = $parse(value)?;
                 Ok(())
             },
         },)*]
@@ -53,11 +54,16 @@ const SETTINGS: &[Setting] = settings! {
     "task.timeout.ms" => task_timeout = millis,
     "startup.timeout.ms" => startup_timeout = millis,
     "auto.offset.reset" => auto_offset_reset = offset_reset,
-    "deserialization.exception.handler" => on_bad_record = bad_record_handler,
+    "deserialization.exception.handler" => handlers.deserialization = bad_record_handler,
     // Its name before Kafka 4.
-    "default.deserialization.exception.handler" => on_bad_record = bad_record_handler,
-    "processing.exception.handler" => on_failed_record = failed_record_handler,
-    "errors.dead.letter.queue.topic.name" => dead_letter_topic = optional_text,
+    "default.deserialization.exception.handler" => handlers.deserialization = bad_record_handler,
+    "processing.exception.handler" => handlers.processing = failed_record_handler,
+    "production.exception.handler" => handlers.production = refused_output_handler,
+    "default.production.exception.handler" => handlers.production = refused_output_handler,
+    "record.retry.attempts" => handlers.retry.times = number,
+    "record.retry.backoff.ms" => handlers.retry.first = millis,
+    "record.retry.backoff.max.ms" => handlers.retry.max = millis,
+    "errors.dead.letter.queue.topic.name" => handlers.dead_letters = optional_name,
     "replication.factor" => replication_factor = number,
     "state.dir" => state_dir = directory,
     "client.id" => client_id = optional_text,
@@ -204,21 +210,34 @@ fn offset_reset(value: &str) -> Parsed<OffsetReset> {
 }
 
 /// Takes the classes that Kafka Streams ships, too: their names end in what they do.
-fn bad_record_handler(value: &str) -> Parsed<OnBadRecord> {
+fn bad_record_handler(value: &str) -> Parsed<Arc<dyn ExceptionHandler>> {
     match value.rsplit('.').next() {
-        Some("fail" | "LogAndFailExceptionHandler") => Ok(OnBadRecord::Fail),
-        Some("continue" | "LogAndContinueExceptionHandler") => Ok(OnBadRecord::Continue),
+        Some("fail" | "LogAndFailExceptionHandler") => Ok(Arc::new(OnBadRecord::Fail)),
+        Some("continue" | "LogAndContinueExceptionHandler") => Ok(Arc::new(OnBadRecord::Continue)),
         _ => Err("fail or continue".to_owned()),
     }
 }
 
 /// As [`bad_record_handler`], of KIP-1033.
-fn failed_record_handler(value: &str) -> Parsed<OnFailedRecord> {
+fn failed_record_handler(value: &str) -> Parsed<Arc<dyn ExceptionHandler>> {
     match value.rsplit('.').next() {
-        Some("fail" | "LogAndFailProcessingExceptionHandler") => Ok(OnFailedRecord::Fail),
+        Some("fail" | "LogAndFailProcessingExceptionHandler") => Ok(Arc::new(OnFailedRecord::Fail)),
         Some("continue" | "LogAndContinueProcessingExceptionHandler") => {
-            Ok(OnFailedRecord::Continue)
+            Ok(Arc::new(OnFailedRecord::Continue))
         }
         _ => Err("fail or continue".to_owned()),
     }
+}
+
+/// Kafka Streams ships no class that goes on.
+fn refused_output_handler(value: &str) -> Parsed<Arc<dyn ExceptionHandler>> {
+    match value.rsplit('.').next() {
+        Some("fail" | "DefaultProductionExceptionHandler") => Ok(Arc::new(OnRefusedOutput::Fail)),
+        Some("continue") => Ok(Arc::new(OnRefusedOutput::Continue)),
+        _ => Err("fail or continue".to_owned()),
+    }
+}
+
+fn optional_name(value: &str) -> Parsed<Option<Arc<str>>> {
+    Ok((!value.is_empty()).then(|| Arc::from(value)))
 }

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use super::{Config, Guarantee};
 use crate::error::ErrorKind;
-use crate::processor::OnBadRecord;
 use crate::topology::OffsetReset;
 
 /// What one setting does: empty if it is taken, else what the error says of it.
@@ -76,7 +75,7 @@ fn settings_are_read_by_their_kafka_names() {
     assert_eq!(config.task_timeout(), Duration::from_secs(1));
     assert_eq!(config.startup_timeout(), Duration::from_secs(2));
     assert_eq!(config.auto_offset_reset(), OffsetReset::Latest);
-    assert_eq!(config.on_bad_record(), OnBadRecord::Continue);
+    assert_eq!(config.on_bad_record().name(), "continue");
     assert_eq!(config.replication_factor(), 3);
     assert_eq!(config.state_dir().to_str(), Some("/var/lib/orders"));
     assert_eq!(config.client_id(), Some("checkout"));

@@ -17,7 +17,7 @@ mod context;
 mod stores;
 mod scope;
 mod outbox;
-mod dead_letter;
+mod refusal;
 mod punctuation;
 mod node_time;
 mod node;
@@ -44,6 +44,7 @@ pub use partition::{Partitioner, Partitions, murmur2};
 pub use punctuation::{Punctuation, PunctuationKind};
 pub use stores::ConnectedStores;
 
+pub use crate::handler::{OnBadRecord, OnFailedRecord, OnRefusedOutput};
 pub(crate) use async_node::AsyncNode;
 pub(crate) use call_queue::{Origin, Until};
 pub(crate) use executor::Executor;
@@ -53,12 +54,12 @@ pub(crate) use outbox::Outbox;
 pub(crate) use outlet::ExternalNode;
 pub(crate) use partition::partition_of_key;
 pub(crate) use punctuation::Schedules;
+pub(crate) use refusal::{InputCopy, SinkTopic};
 pub(crate) use scope::{
     Collector, GlobalStores, OutgoingRecord, StoreLog, StoreSlot, TaskScope, TopicId,
 };
 pub(crate) use sink::{SinkNode, SinkTarget, TopicExtractor};
 pub(crate) use source::{Ingest, Prepared, SourceNode};
-pub use source::{OnBadRecord, OnFailedRecord};
 pub(crate) use task_calls::{CallSettings, TaskCalls};
 
 use crate::error::Fault;
@@ -121,8 +122,9 @@ pub trait Processor: 'static {
     ///
     /// # Errors
     ///
-    /// Aborts the batch, with all records in it, and stops the application at this record; a
-    /// panic does the same. Forward what cannot be processed to a topic of its own instead.
+    /// Aborts the batch, with all records in it, and stops the application at this record, unless
+    /// [a handler](crate::handler) says otherwise; a panic does the same. Of a fault that is
+    /// [transient](Fault::transient) the record is processed again first, as often as is allowed.
     fn process(
         &mut self,
         record: Record<Self::KeyIn, Self::ValueIn>,

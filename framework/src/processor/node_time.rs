@@ -21,6 +21,7 @@ pub struct NodeTime(Rc<Times>);
 struct Times {
     now: Cell<Timestamp>,
     committed: Cell<Timestamp>,
+    held: Cell<Timestamp>,
 }
 
 impl NodeTime {
@@ -28,6 +29,7 @@ impl NodeTime {
         NodeTime(Rc::new(Times {
             now: Cell::new(time),
             committed: Cell::new(time),
+            held: Cell::new(time),
         }))
     }
 
@@ -72,6 +74,20 @@ impl NodeTimes {
     pub(crate) fn commit(&self) {
         for time in self.0.borrow().values() {
             time.0.committed.set(time.get());
+        }
+    }
+
+    /// What follows can be undone alone.
+    pub(crate) fn hold(&self) {
+        for time in self.0.borrow().values() {
+            time.0.held.set(time.get());
+        }
+    }
+
+    /// Goes back to the last [`hold`](Self::hold).
+    pub(crate) fn undo(&self) {
+        for time in self.0.borrow().values() {
+            time.0.now.set(time.0.held.get());
         }
     }
 

@@ -53,25 +53,30 @@ impl Outbox {
         *self.held.borrow_mut() = Some(Held::default());
     }
 
-    /// Sends what was held back.
+    /// Sends what was held back; `on_refused` decides whether it goes on without a record.
     ///
     /// # Errors
     ///
     /// As [`Collector::send`]: some of it may have been sent, and the batch has to be aborted.
-    pub(crate) fn release(&self) -> Result<(), Error> {
+    pub(crate) fn release(
+        &self,
+        on_refused: impl Fn(&OutgoingRecord<'_>, Error) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let Some(held) = self.held.borrow_mut().take() else {
             return Ok(());
         };
         let bytes = |range: &Option<Range<usize>>| range.clone().map(|range| &held.bytes[range]);
         held.letters.iter().try_for_each(|letter| {
-            self.behind.send(&OutgoingRecord {
+            let record = OutgoingRecord {
                 topic: letter.topic,
                 partition: letter.partition,
                 key: bytes(&letter.key),
                 value: bytes(&letter.value),
                 timestamp: letter.timestamp,
                 headers: &letter.headers,
-            })
+            };
+            let sent = self.behind.send(&record);
+            sent.or_else(|error| on_refused(&record, error))
         })
     }
 
@@ -110,9 +115,15 @@ impl Collector for Outbox {
         self.behind.partitions(topic)
     }
 
+    fn takes_letters(&self) -> bool {
+        self.behind.takes_letters()
+    }
+
     fn send(&self, record: &OutgoingRecord<'_>) -> Result<(), Error> {
         match self.held.borrow_mut().as_mut() {
             Some(held) => {
+                // Told while it can still be taken back, and laid at the right node's door.
+                self.behind.check(record)?;
                 held.take(record);
                 Ok(())
             }

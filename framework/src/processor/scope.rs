@@ -16,8 +16,10 @@ use super::call_queue::Origin;
 use super::node_time::NodeTimes;
 use super::outlet::Outlets;
 use super::punctuation::Schedules;
+use super::refusal::{InputCopy, SinkTopic};
 use super::task_calls::TaskCalls;
 use crate::error::{Error, ErrorKind};
+use crate::handler::Handlers;
 use crate::metrics::{DropReason, Drops};
 use crate::record::{Headers, Offset, Position, TaskId, TopicPartition};
 use crate::state::{Changelog, StoreSpec, TaskStore};
@@ -49,6 +51,17 @@ pub(crate) trait Collector: fmt::Debug {
 
     /// Sends within the open transaction; delivery is known at its commit.
     fn send(&self, record: &OutgoingRecord<'_>) -> Result<(), Error>;
+
+    /// Refuses what [`send`](Self::send) would refuse, as far as that is known without sending.
+    fn check(&self, record: &OutgoingRecord<'_>) -> Result<(), Error> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// Whether dead letters can be sent.
+    fn takes_letters(&self) -> bool {
+        true
+    }
 }
 
 /// A store of the task with its description.
@@ -75,8 +88,9 @@ pub(crate) struct TaskScope {
     pub(crate) application_id: Arc<str>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) collector: Rc<dyn Collector>,
-    /// Where records go that were given up, if anywhere.
-    pub(crate) dead_letters: Option<TopicId>,
+    pub(crate) handlers: Arc<Handlers>,
+    /// The topics of the task's sinks.
+    pub(crate) sinks: RefCell<BTreeMap<TopicId, SinkTopic>>,
     pub(crate) stores: BTreeMap<Arc<str>, StoreSlot>,
     pub(crate) global_stores: Rc<GlobalStores>,
     /// The way to systems outside Kafka.
@@ -99,6 +113,11 @@ pub(crate) struct TaskScope {
     /// The partition of the record in process: the task's, but where a task reads all of them.
     pub(crate) partition: Cell<i32>,
     pub(crate) at: Cell<Option<(usize, Offset)>>,
+    /// What a handler would be shown of it, and which attempt at it this is.
+    pub(crate) input: RefCell<InputCopy>,
+    pub(crate) attempt: Cell<u32>,
+    /// Whether what is in process could be processed once more.
+    pub(crate) retries: Cell<bool>,
     /// The node whose user code panicked last.
     panicked: RefCell<Option<Arc<str>>>,
     /// Drops of the open batch, by node and reason.
@@ -117,7 +136,8 @@ impl TaskScope {
             application_id,
             clock,
             collector,
-            dead_letters: None,
+            handlers: Arc::default(),
+            sinks: RefCell::default(),
             stores: BTreeMap::new(),
             global_stores: Rc::default(),
             outlets: Outlets::default(),
@@ -131,6 +151,9 @@ impl TaskScope {
             inputs: Vec::new(),
             partition: Cell::new(task.partition),
             at: Cell::new(None),
+            input: RefCell::default(),
+            attempt: Cell::new(1),
+            retries: Cell::new(true),
             panicked: RefCell::new(None),
             drops: RefCell::new(BTreeMap::new()),
         }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::node::Receive;
 use super::partition::{Partitioner, Partitions};
+use super::refusal::SinkTopic;
 use super::scope::{OutgoingRecord, TaskScope, TopicId};
 use crate::error::{Error, ErrorKind, Fault};
+use crate::handler::RefusedOutput;
 use crate::metrics::DropReason;
 use crate::record::Record;
 use crate::serde::{Encoded, Serde, SharedSerde};
@@ -46,6 +48,11 @@ impl<K: 'static, V: 'static> SinkNode<K, V> {
                     return Ok(*topic);
                 }
                 let topic = self.scope.collector.topic(&name)?;
+                let sink = SinkTopic {
+                    node: Arc::clone(&self.name),
+                    topic: Arc::from(name.as_str()),
+                };
+                self.scope.sinks.borrow_mut().insert(topic, sink);
                 known.insert(name, topic);
                 Ok(topic)
             }
@@ -92,6 +99,33 @@ impl<K: 'static, V: 'static> SinkNode<K, V> {
     }
 }
 
+impl<K: 'static, V: 'static> SinkNode<K, V> {
+    /// The record cannot be written, or is refused.
+    #[cold]
+    fn refuse(&mut self, record: &Record<K, V>, error: Error) -> Result<(), Error> {
+        let error = error.at_node(&self.name);
+        let error = match self.scope.position() {
+            Some(position) => error.at(position),
+            None => error,
+        };
+        let sink = self
+            .topic(record)
+            .ok()
+            .and_then(|topic| self.scope.sink(topic));
+        let key = self.key.to_vec(&record.key).ok().flatten();
+        let value = self.value.to_vec(&record.value).ok().flatten();
+        let output = RefusedOutput {
+            topic: sink.as_ref().map(|sink| &*sink.topic),
+            partition: None,
+            key: key.as_deref(),
+            value: value.as_deref(),
+            timestamp: record.timestamp,
+            headers: &record.headers,
+        };
+        self.scope.refused(&self.name, &output, error)
+    }
+}
+
 /// A partitioner is user code: what it answers is checked.
 fn in_range(partition: i32, count: i32) -> Result<i32, Error> {
     if (0..count).contains(&partition) {
@@ -103,12 +137,9 @@ fn in_range(partition: i32, count: i32) -> Result<i32, Error> {
 
 impl<K: 'static, V: 'static> Receive<K, V> for SinkNode<K, V> {
     fn receive(&mut self, record: Record<K, V>) -> Result<(), Fault> {
-        self.write(&record).map_err(|error| {
-            let error = error.at_node(&self.name);
-            match self.scope.position() {
-                Some(position) => error.at(position).into(),
-                None => error.into(),
-            }
-        })
+        match self.write(&record) {
+            Ok(()) => Ok(()),
+            Err(error) => Ok(self.refuse(&record, error)?),
+        }
     }
 }

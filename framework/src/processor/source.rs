@@ -21,32 +21,8 @@ pub(crate) enum Prepared {
     At(Timestamp),
     /// It is dropped and counted; its offset is consumed.
     Dropped,
-}
-
-/// What to do with bytes that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnBadRecord {
-    /// Stop at it: the error names topic, partition and offset.
-    #[default]
-    Fail,
-    /// Drop it and count it; its bytes go to the topic of dead letters, if there is one.
-    Continue,
-}
-
-/// What to do when a processor fails, or panics, at a record or a punctuation (KIP-1033).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnFailedRecord {
-    /// Stop at it: the error names node, topic, partition and offset.
-    #[default]
-    Fail,
-    /// Take back what it has led to, count it and go on. The record's bytes go to the topic of
-    /// dead letters, if there is one.
-    ///
-    /// Unlike in Kafka Streams nothing of the record stays: no output, no write to a store. To that
-    /// end every record's outputs and writes are held back until it is done, which costs a copy of
-    /// them, the processors of the task are built anew after a failure, and a record cache has no
-    /// effect.
-    Continue,
+    /// Its bytes cannot be read now: it is to be tried again later.
+    Again,
 }
 
 /// A source, whatever its types: one slot for each input topic.
@@ -69,7 +45,6 @@ pub(crate) struct SourceNode<K, V> {
     pub(crate) key: SharedSerde<K>,
     pub(crate) value: SharedSerde<V>,
     pub(crate) extractor: Extractor<K, V>,
-    pub(crate) on_bad_record: OnBadRecord,
     pub(crate) children: Children<K, V>,
     pub(crate) scope: Rc<TaskScope>,
     /// The prepared head of each input topic.
@@ -135,14 +110,7 @@ impl<K: Clone + 'static, V: Clone + 'static> Ingest for SourceNode<K, V> {
     ) -> Result<Prepared, Error> {
         let mut record = match self.read(raw) {
             Ok(record) => record,
-            Err(error) if self.on_bad_record == OnBadRecord::Fail => return Err(self.blame(error)),
-            Err(error) => {
-                let error = self.blame(error);
-                tracing::warn!(%error, "record skipped");
-                self.scope.bury(raw, &error)?;
-                self.scope.dropped(&self.name, DropReason::Deserialization);
-                return Ok(Prepared::Dropped);
-            }
+            Err(error) => return Err(self.blame(error)),
         };
         let timestamp = self.time_of(&record, raw, partition_time);
         let timestamp = timestamp.map_err(|error| self.blame(error))?;

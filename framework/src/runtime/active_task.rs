@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempt::Attempt;
 use super::catch_up::Cut;
 use super::idle::Idle;
 use super::metadata::{OffsetMetadata, Stamp};
@@ -148,46 +149,34 @@ impl ActiveTask {
         let lane = &mut self.lanes[next];
         let (timestamp, offset) = lane.prepared.take().expect("a picked head is prepared");
         self.touched = true;
-        let given_up = self.task.process(lane.input, offset, timestamp)?;
-        if let Some(error) = given_up {
-            let raw = lane.queue.head().expect("it was just processed");
-            self.task.bury(&raw, &error)?;
-            lane.queue.advance();
-            self.forget_prepared();
-        } else {
+        if self.task.isolates() {
+            let raw = lane.queue.head().expect("a picked head is there");
+            self.task.note(&raw);
+        }
+        let attempt = self.task.process(lane.input, offset, timestamp)?;
+        if attempt != Attempt::Again {
             lane.queue.advance();
         }
-        self.bury_failed_calls()?;
-        Ok(Progress::Done)
+        self.forget_renewed();
+        match attempt {
+            Attempt::Done | Attempt::GivenUp => Ok(Progress::Done),
+            // The task waits until it is due, and what came before it is committed.
+            Attempt::Again => Ok(Progress::Idle),
+        }
     }
 
-    /// The nodes are new, so no head is prepared any more.
-    fn forget_prepared(&mut self) {
-        self.lanes.iter_mut().for_each(|lane| lane.prepared = None);
-    }
-
-    /// Buries the records of calls that failed and were passed over: still of this batch.
-    fn bury_failed_calls(&mut self) -> Result<(), Error> {
-        let failed = self.task.take_failed_calls();
-        for call in &failed {
-            let Some((input, offset)) = call.at else {
-                continue;
-            };
-            let mut lanes = self.lanes.iter().filter(|lane| lane.input == input);
-            if let Some(raw) = lanes.find_map(|lane| lane.queue.find(offset)) {
-                self.task.bury(&raw, &call.error)?;
-            }
+    /// Where the nodes are new, no head is prepared any more.
+    fn forget_renewed(&mut self) {
+        if self.task.take_renewed() {
+            self.lanes.iter_mut().for_each(|lane| lane.prepared = None);
         }
-        if !failed.is_empty() {
-            self.forget_prepared();
-        }
-        Ok(())
     }
 
     /// Has the task finish what it has put off, before the batch is committed.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         self.task.flush()?;
-        self.bury_failed_calls()
+        self.forget_renewed();
+        Ok(())
     }
 
     /// The lane whose head has the lowest timestamp; a head that is dropped is passed over.
@@ -212,6 +201,7 @@ impl ActiveTask {
                         self.touched = true;
                         return Ok(Pick::Dropped);
                     }
+                    Prepared::Again => return Ok(Pick::Nothing),
                 }
             }
             let Some((timestamp, _)) = lane.prepared else {
@@ -227,6 +217,7 @@ impl ActiveTask {
     /// Makes the wall-clock calls that are due; answers how many.
     pub(crate) fn punctuate(&mut self) -> Result<usize, Error> {
         let calls = self.task.punctuate(PunctuationKind::WallClock)?;
+        self.forget_renewed();
         self.touched |= calls > 0;
         Ok(calls)
     }
@@ -238,7 +229,8 @@ impl ActiveTask {
             let mut lanes = (0..).zip(&self.lanes);
             lanes.any(|(index, lane)| lane.queue.ahead() > 0 && held_back.get(index) != Some(&true))
         };
-        self.running && fetched() && (self.reserved || !self.is_waiting())
+        let waits = || self.task.retry_due().is_some();
+        self.running && fetched() && (self.reserved || !self.is_waiting()) && !waits()
     }
 
     /// Whether nothing is processed until more of an input has arrived.
@@ -246,10 +238,12 @@ impl ActiveTask {
         self.lanes.iter().any(Lane::is_awaited)
     }
 
-    /// When it stops waiting for an input, if that is a matter of time.
+    /// When it stops waiting for an input, or for another attempt at a record, if that is a matter of
+    /// time.
     pub(crate) fn idle_until(&self) -> Option<Duration> {
         let awaited = self.lanes.iter().filter(|lane| lane.is_awaited());
-        awaited.filter_map(|lane| lane.idle.until()).min()
+        let awaited = awaited.filter_map(|lane| lane.idle.until());
+        awaited.chain(self.task.retry_due()).min()
     }
 
     /// Bytes held for a replay of the open batch.

@@ -3,6 +3,7 @@
 //! ```text
 //!   hold ──> user code ──┬── done ──────────────> outputs released, writes kept
 //!                        └── failed, panicked ──> outputs discarded, writes undone, new processors
+//!                                                   └─ asked: given up │ again, later │ the batch fails
 //! ```
 //!
 //! The batch is not aborted for it: neighbours of a poison record are processed once, in the same
@@ -10,36 +11,83 @@
 //!
 //! # Invariants
 //!
-//! - Only where the handler says to go on; else an error is the batch's, as without this module.
+//! - Only where a handler may go on, or retries are allowed; else an error is the batch's, as without
+//!   this module.
 //! - A record that is done has put nothing off: processors are flushed after each, so that a record
 //!   cache saves nothing here, and one record's failure costs no other's update.
 //! - Only errors of user code and of serdes are a record's. Those of broker and stores are the
 //!   batch's, whatever the handler says.
+//! - The task of a record that is tried again waits, and processes nothing meanwhile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::task::Task;
-use crate::error::{Error, ErrorKind, panic_text};
+use crate::error::{Error, ErrorKind, Recovery, panic_text};
+use crate::handler::{Answer, Stage};
 use crate::metrics::DropReason;
-use crate::record::RawRecord;
+use crate::processor::Prepared;
+use crate::record::{Offset, RawRecord};
 use crate::topology::TaskChain;
 
+/// What came of a record or a punctuation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Done,
+    /// Nothing of it stands.
+    GivenUp,
+    /// Nothing of it stands, and it is to be processed once more when the task goes on.
+    Again,
+}
+
+/// A record that is tried again.
+#[derive(Debug)]
+pub(super) struct Retrying {
+    at: (usize, Offset),
+    /// How many attempts have failed.
+    attempts: u32,
+    due: Duration,
+}
+
 impl Task {
-    /// Does what may fail; answers the error if it did and is passed over.
+    /// Keeps what a handler would be shown of the record that is processed next.
+    pub(crate) fn note(&self, raw: &RawRecord<'_>) {
+        self.scope.input.borrow_mut().note(raw);
+    }
+
+    /// Whether one record can fail alone, and so has to be noted.
+    pub(crate) fn isolates(&self) -> bool {
+        self.outbox.is_some()
+    }
+
+    /// Whether its processors were made anew since this was last asked: no head is prepared then.
+    pub(crate) fn take_renewed(&mut self) -> bool {
+        std::mem::take(&mut self.renewed)
+    }
+
+    /// When the record is tried again that the task waits for.
+    pub(crate) fn retry_due(&self) -> Option<Duration> {
+        let due = self.retrying.as_ref()?.due;
+        (due > self.scope.clock.elapsed()).then_some(due)
+    }
+
+    /// Does what may fail; what failed alone is undone, and its handler asked.
     pub(super) fn attempt(
         &mut self,
         call: impl FnOnce(&TaskChain) -> Result<(), Error>,
-    ) -> Result<Option<Error>, Error> {
+    ) -> Result<Attempt, Error> {
         let Some(outbox) = self.outbox.as_ref().map(Rc::clone) else {
-            return call(&self.chain).map(|()| None);
+            return call(&self.chain).map(|()| Attempt::Done);
         };
+        self.number_attempt();
         outbox.hold();
         self.scope.outlets.each(|outlet| outlet.hold());
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().hold();
         }
         self.scope.calls.hold();
+        self.scope.node_times.hold();
         // What processors have put off is done with the record: new ones would not know of it.
         let attempt = || call(&self.chain).and_then(|()| self.flush_processors());
         let called = catch_unwind(AssertUnwindSafe(attempt));
@@ -52,17 +100,15 @@ impl Task {
                 for slot in self.scope.stores.values() {
                     slot.store.borrow_mut().keep();
                 }
-                outbox.release()?;
-                Ok(None)
+                outbox.release(|record, error| self.scope.refused_late(record, error))?;
+                self.forget_attempts();
+                Ok(Attempt::Done)
             }
             Err(error) if is_of_the_record(&error) => {
                 outbox.discard();
                 self.scope.outlets.each(|outlet| outlet.undo());
                 self.take_back()?;
-                tracing::warn!(%error, "given up");
-                let node = error.node().unwrap_or_default();
-                self.scope.dropped(node, DropReason::Processing);
-                Ok(Some(error))
+                self.settle(Stage::Processing, error)
             }
             Err(error) => Err(error),
         }
@@ -73,19 +119,78 @@ impl Task {
             slot.store.borrow_mut().undo()?;
         }
         self.scope.calls.undo();
+        self.scope.node_times.undo();
+        self.renewed = true;
         let schedules = self.scope.schedules.borrow().clone();
         self.new_processors(&schedules)
     }
 
-    /// Sends the bytes of a record that was given up to the topic of dead letters.
-    pub(crate) fn bury(&self, raw: &RawRecord<'_>, error: &Error) -> Result<(), Error> {
-        self.scope.bury(raw, error)
+    /// The bytes of a head cannot be read.
+    pub(super) fn unreadable(
+        &mut self,
+        raw: &RawRecord<'_>,
+        error: Error,
+    ) -> Result<Prepared, Error> {
+        self.note(raw);
+        self.number_attempt();
+        match self.settle(Stage::Deserialization, error)? {
+            Attempt::Again => Ok(Prepared::Again),
+            Attempt::Done | Attempt::GivenUp => Ok(Prepared::Dropped),
+        }
+    }
+
+    /// Nothing of the record stands: asks what becomes of it.
+    fn settle(&mut self, stage: Stage, error: Error) -> Result<Attempt, Error> {
+        match self.scope.decide(stage, None, error) {
+            Answer::Resume(letters, error) => {
+                self.scope.bury(&letters)?;
+                tracing::warn!(%error, "given up");
+                let reason = match stage {
+                    Stage::Deserialization => DropReason::Deserialization,
+                    Stage::Processing => DropReason::Processing,
+                    Stage::Production => DropReason::Production,
+                };
+                let node = error.node().unwrap_or_default();
+                self.scope.dropped(node, reason);
+                self.forget_attempts();
+                Ok(Attempt::GivenUp)
+            }
+            Answer::Retry(error) => {
+                self.try_later(&error);
+                Ok(Attempt::Again)
+            }
+            Answer::Fail(error) => Err(error),
+        }
+    }
+
+    /// A handler may ask which attempt this is.
+    fn number_attempt(&self) {
+        let failed = self.retrying.as_ref();
+        let failed = failed.filter(|retrying| self.scope.at.get() == Some(retrying.at));
+        let attempt = failed.map_or(1, |retrying| retrying.attempts + 1);
+        self.scope.attempt.set(attempt);
+    }
+
+    fn try_later(&mut self, error: &Error) {
+        let attempts = self.scope.attempt.get();
+        let pause = self.scope.handlers.retry.pause_after(attempts);
+        tracing::warn!(%error, attempts, pause_ms = pause.as_millis(), "tried again later");
+        let due = self.scope.clock.elapsed() + pause;
+        let at = self.scope.at.get();
+        self.retrying = at.map(|at| Retrying { at, attempts, due });
+    }
+
+    /// The record in process has its end.
+    fn forget_attempts(&mut self) {
+        let at = self.scope.at.get();
+        self.retrying.take_if(|retrying| at == Some(retrying.at));
     }
 }
 
 fn is_of_the_record(error: &Error) -> bool {
-    matches!(
+    let kind = matches!(
         error.kind(),
         ErrorKind::Processing | ErrorKind::Serialization
-    )
+    );
+    (kind || error.is_transient()) && error.recovery() == Recovery::Stop
 }

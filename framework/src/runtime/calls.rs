@@ -21,14 +21,6 @@ use crate::error::Error;
 use crate::processor::{Origin, Until};
 use crate::record::Offset;
 
-/// A call, or what followed from its result, that failed and was passed over.
-#[derive(Debug)]
-pub(crate) struct FailedCall {
-    /// The input and the offset of its record; none if a punctuation caused it.
-    pub(crate) at: Option<(usize, Offset)>,
-    pub(crate) error: Error,
-}
-
 impl Task {
     /// Forwards the results that are there, and awaits others where there is no room for calls.
     pub(super) fn take_results(&mut self) -> Result<(), Error> {
@@ -79,17 +71,23 @@ impl Task {
 
     fn deliver(&mut self, node: usize, origin: Origin) -> Result<(), Error> {
         let present = self.scope.return_to(origin);
-        let given_up = self.attempt(|chain| chain.processors[&node].borrow_mut().deliver())?;
-        self.scope.return_to(present);
-        if let Some(error) = given_up {
-            let at = origin.at;
-            self.failed_calls.push(FailedCall { at, error });
+        if let Some(input) = origin.at.and_then(|at| self.kept.get(&at)) {
+            self.scope.input.borrow_mut().clone_from(input);
         }
+        // A call has retries of its own, and its record is done.
+        self.scope.retries.set(false);
+        let delivered = self.attempt(|chain| chain.processors[&node].borrow_mut().deliver());
+        self.scope.retries.set(true);
+        delivered?;
+        self.scope.return_to(present);
         Ok(())
     }
 
-    /// What was passed over since it was last asked: no head is prepared any more if there is any.
-    pub(crate) fn take_failed_calls(&mut self) -> Vec<FailedCall> {
-        std::mem::take(&mut self.failed_calls)
+    /// Keeps what a handler would be shown of the record in process, for as long as results of its
+    /// calls may fail.
+    pub(super) fn keep_input(&mut self, at: (usize, Offset)) {
+        if self.isolates() && !self.scope.calls.is_empty() {
+            self.kept.insert(at, self.scope.input.borrow().clone());
+        }
     }
 }

@@ -8,13 +8,14 @@ use super::active_task::{ActiveTask, Lane, Progress};
 use super::metadata::Stamp;
 use super::task::{Task, TaskSettings};
 use crate::error::{Error, ErrorKind, Fault, Recovery};
+use crate::handler::Handlers;
 use crate::processor::external::{
     Applied, AppliedPosition, ExternalBatch, ExternalFault, ExternalSession, ExternalSink,
     ExternalTask,
 };
 use crate::processor::{
-    CallSettings, Collector, Context, OnBadRecord, OnFailedRecord, OutgoingRecord, Processor,
-    Punctuation, PunctuationKind, TopicId,
+    CallSettings, Collector, Context, OnFailedRecord, OutgoingRecord, Processor, Punctuation,
+    PunctuationKind, TopicId,
 };
 use crate::record::{Headers, Offset, Record, TaskId, TopicPartition};
 use crate::serde::utf8;
@@ -150,9 +151,10 @@ fn task(database: &Database, lines: [&[(i64, &str)]; 2], on_failed: OnFailedReco
     let settings = TaskSettings {
         application_id: Arc::from("app"),
         clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(0))) as Arc<dyn Clock>,
-        on_bad_record: OnBadRecord::default(),
-        on_failed_record: on_failed,
-        dead_letters: None,
+        handlers: Arc::new(Handlers {
+            processing: Arc::new(on_failed),
+            ..Handlers::default()
+        }),
         log_at_close: false,
         global_stores: Rc::default(),
         calls: CallSettings::default(),

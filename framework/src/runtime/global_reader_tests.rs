@@ -12,9 +12,7 @@ use super::shared::Shared;
 use super::task::TaskSettings;
 use crate::broker::{BrokerError, ChangelogReader, Chunk};
 use crate::error::{Error, ErrorKind, Fault, Recovery};
-use crate::processor::{
-    CallSettings, Context, GlobalStores, OnBadRecord, OnFailedRecord, Processor,
-};
+use crate::processor::{CallSettings, Context, GlobalStores, Processor};
 use crate::record::{Headers, Offset, RawRecord, Record, TopicPartition};
 use crate::serde::utf8;
 use crate::state::{KeyValueStore, StoreBuilder};
@@ -133,9 +131,7 @@ fn filled(high: i64, scripts: &[&[Step]]) -> Filled {
     let settings = TaskSettings {
         application_id: Arc::from("app"),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        on_bad_record: OnBadRecord::default(),
-        on_failed_record: OnFailedRecord::default(),
-        dead_letters: None,
+        handlers: Arc::default(),
         log_at_close: false,
         global_stores: Rc::default(),
         calls: CallSettings::default(),

@@ -44,7 +44,7 @@ impl Globals {
         for (sub_topology, _) in topology.global_parts() {
             // There is no transaction that a dead letter could be part of.
             let settings = TaskSettings {
-                dead_letters: None,
+                handlers: settings.handlers.of_global_stores(),
                 global_stores: Rc::default(),
                 ..settings.clone()
             };
@@ -99,8 +99,11 @@ impl Globals {
         let task = &mut self.tasks[store];
         task.scope().partition.set(partition);
         let processed = match task.prepare(0, raw) {
-            Ok(Prepared::At(timestamp)) => task.process(0, raw.offset, timestamp).map(drop),
-            Ok(Prepared::Dropped) => Ok(()),
+            Ok(Prepared::At(timestamp)) => {
+                task.note(raw);
+                task.process(0, raw.offset, timestamp).map(drop)
+            }
+            Ok(Prepared::Dropped | Prepared::Again) => Ok(()),
             Err(error) => Err(error),
         };
         match processed {
@@ -163,6 +166,10 @@ impl Collector for Nowhere {
 
     fn partitions(&self, topic: TopicId) -> Result<i32, Error> {
         Err(Nowhere::error(format_args!("{topic:?}")))
+    }
+
+    fn takes_letters(&self) -> bool {
+        false
     }
 
     fn send(&self, record: &OutgoingRecord<'_>) -> Result<(), Error> {

@@ -7,6 +7,7 @@
 //! - The two weaker guarantees run the same loop without a transaction: `transaction::plain` says
 //!   what a commit is then, `reserve` what goes before.
 
+mod supervise;
 mod worker;
 mod pace;
 mod settle;
@@ -38,12 +39,14 @@ pub use probe::BatchPoint;
 pub use shared::State;
 
 pub(crate) use active_task::{ActiveTask, Lane, Progress};
+pub(crate) use attempt::Attempt;
 pub(crate) use globals::Globals;
 pub(crate) use instance::{INSTANCE_PREFIX, Instance, claim_instance, incarnation};
 pub(crate) use metadata::Stamp;
 pub(crate) use probe::Probe;
 pub(crate) use queries::{Place, Reply, Unasked, WAITING_MAX};
-pub(crate) use shared::{Shared, WorkerState};
+pub(crate) use shared::Shared;
+pub(crate) use supervise::supervise;
 pub(crate) use task::{DurableStore, Task, TaskSettings};
 pub(crate) use topics::{Inputs, prepare};
-pub(crate) use worker::{WorkerSettings, run};
+pub(crate) use worker::WorkerSettings;

@@ -11,16 +11,18 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::calls::FailedCall;
-use crate::error::Error;
+use super::attempt::{Attempt, Retrying};
+use crate::error::{Error, ErrorKind, panic_text};
+use crate::handler::Handlers;
 use crate::metrics::Drops;
 use crate::processor::{
-    CallSettings, Collector, GlobalStores, OnBadRecord, OnFailedRecord, Outbox, OutgoingRecord,
-    Prepared, PunctuationKind, Schedules, StoreSlot, TaskCalls, TaskScope, Until,
+    CallSettings, Collector, GlobalStores, InputCopy, Outbox, OutgoingRecord, Prepared,
+    PunctuationKind, Schedules, StoreSlot, TaskCalls, TaskScope, Until,
 };
 use crate::record::{Offset, RawRecord, TaskId};
 use crate::state::{NO_HEADERS, TaskStore};
@@ -32,10 +34,7 @@ use crate::topology::{Replay, TaskChain, Topology};
 pub(crate) struct TaskSettings {
     pub(crate) application_id: Arc<str>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) on_bad_record: OnBadRecord,
-    pub(crate) on_failed_record: OnFailedRecord,
-    /// The topic of records that were given up.
-    pub(crate) dead_letters: Option<Arc<str>>,
+    pub(crate) handlers: Arc<Handlers>,
     pub(crate) global_stores: Rc<GlobalStores>,
     /// Whether a batch logs the last value of each key it wrote, instead of each.
     pub(crate) log_at_close: bool,
@@ -47,13 +46,19 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     settings: TaskSettings,
     pub(super) scope: Rc<TaskScope>,
-    /// Between the nodes and the collector, if failed records are passed over.
+    /// Between the nodes and the collector, if a record can fail alone.
     pub(super) outbox: Option<Rc<Outbox>>,
+    /// The record that it waits for, if one is tried again.
+    pub(super) retrying: Option<Retrying>,
     pub(super) chain: TaskChain,
-    /// Of the open batch, until somebody asks for them.
-    pub(super) failed_calls: Vec<FailedCall>,
     /// For calls, until somebody asks how long.
     pub(super) waited: Duration,
+    /// Whether its processors were made anew since somebody asked: no head is prepared any more.
+    pub(super) renewed: bool,
+    /// The inputs of the open batch, if results of calls may fail that came of them.
+    pub(super) kept: BTreeMap<(usize, Offset), InputCopy>,
+    /// Whether a record at which a serde panics may be passed over.
+    guards_reading: bool,
     /// The highest timestamp processed of each input, in the order of the inputs.
     partition_times: Vec<Timestamp>,
     committed: Times,
@@ -95,10 +100,9 @@ impl Task {
         let part = &topology.sub_topologies()[id.sub_topology as usize];
         let application_id = Arc::clone(&settings.application_id);
         let clock = Arc::clone(&settings.clock);
-        let outbox = match settings.on_failed_record {
-            OnFailedRecord::Fail => None,
-            OnFailedRecord::Continue => Some(Rc::new(Outbox::before(Rc::clone(&collector)))),
-        };
+        let guards_reading = !settings.handlers.deserialization.only_fails();
+        let isolates = settings.handlers.isolate();
+        let outbox = isolates.then(|| Rc::new(Outbox::before(Rc::clone(&collector))));
         let collector = match &outbox {
             Some(outbox) => Rc::clone(outbox) as Rc<dyn Collector>,
             None => collector,
@@ -106,9 +110,7 @@ impl Task {
         let mut scope = TaskScope::new(id, application_id, clock, Rc::clone(&collector));
         scope.global_stores = Rc::clone(&settings.global_stores);
         scope.calls = TaskCalls::new(settings.calls.clone());
-        if let Some(topic) = &settings.dead_letters {
-            scope.dead_letters = Some(collector.topic(topic)?);
-        }
+        scope.handlers = Arc::clone(&settings.handlers);
         for name in &part.stores {
             let spec = topology.store(name).clone();
             let changelog = match spec.changelog_topic(&settings.application_id) {
@@ -116,7 +118,8 @@ impl Task {
                 None => None,
             };
             let mut store = spec.create();
-            if settings.log_at_close && changelog.is_some() {
+            // A row that is too large for its changelog is the failure of the record that wrote it.
+            if settings.log_at_close && changelog.is_some() && !isolates {
                 store.log_at_close();
             }
             let store = Rc::new(RefCell::new(store));
@@ -135,7 +138,7 @@ impl Task {
             .collect();
         scope.inputs.sort();
         let scope = Rc::new(scope);
-        let chain = topology.instantiate(&scope, settings.on_bad_record)?;
+        let chain = topology.instantiate(&scope)?;
         let partition_times = vec![Timestamp::NONE; scope.inputs.len()];
         let committed = Times {
             stream_time: Timestamp::NONE,
@@ -147,9 +150,12 @@ impl Task {
             settings,
             scope,
             outbox,
+            retrying: None,
             chain,
-            failed_calls: Vec::new(),
             waited: Duration::ZERO,
+            renewed: false,
+            kept: BTreeMap::new(),
+            guards_reading,
             partition_times,
             committed,
             last: None,
@@ -214,37 +220,54 @@ impl Task {
         let Some(entry) = self.chain.inputs.get(input) else {
             unreachable!("the worker numbers inputs as the task does");
         };
-        entry
-            .source
-            .borrow_mut()
-            .prepare(entry.slot, raw, self.partition_times[input])
+        let partition_time = self.partition_times[input];
+        let prepare = || {
+            let mut source = entry.source.borrow_mut();
+            source.prepare(entry.slot, raw, partition_time)
+        };
+        let prepared = match self.guards_reading {
+            false => prepare(),
+            true => catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
+                let message = format!("reading a record panicked: {}", panic_text(&*panic));
+                Err(self.blame_panic(Error::new(ErrorKind::Deserialization, message)))
+            }),
+        };
+        match prepared {
+            Err(error) if error.kind() == ErrorKind::Deserialization => self.unreadable(raw, error),
+            prepared => prepared,
+        }
     }
 
-    /// Processes the prepared head of an input, then what stream time makes due. Answers the error
-    /// of a record that was given up: no head is prepared any more then.
+    /// Processes the prepared head of an input, then what stream time makes due.
     pub(crate) fn process(
         &mut self,
         input: usize,
         offset: Offset,
         timestamp: Timestamp,
-    ) -> Result<Option<Error>, Error> {
-        self.partition_times[input] = self.partition_times[input].max(timestamp);
-        self.scope
-            .stream_time
-            .set(self.scope.stream_time.get().max(timestamp));
+    ) -> Result<Attempt, Error> {
+        let before = (self.partition_times[input], self.scope.stream_time.get());
+        self.partition_times[input] = before.0.max(timestamp);
+        self.scope.stream_time.set(before.1.max(timestamp));
         self.scope.at.set(Some((input, offset)));
         self.last = Some((input, offset));
+        self.keep_input((input, offset));
         let condemned = self.verdict_on(input, offset);
-        let given_up = self.attempt(|chain| {
+        let attempt = self.attempt(|chain| {
             if let Some(error) = condemned {
                 return Err(error);
             }
             let entry = &chain.inputs[input];
             entry.source.borrow_mut().process(entry.slot)
         })?;
+        if attempt == Attempt::Again {
+            // It has not been seen yet.
+            self.partition_times[input] = before.0;
+            self.scope.stream_time.set(before.1);
+            return Ok(attempt);
+        }
         self.take_results()?;
         self.punctuate(PunctuationKind::StreamTime)?;
-        Ok(given_up)
+        Ok(attempt)
     }
 
     /// Makes the calls that are due; answers how many.
@@ -269,7 +292,7 @@ impl Task {
             let Some((node, punctuation)) = taken else {
                 return Ok(calls);
             };
-            // One that was given up is counted; there is no record to bury.
+            // One that was given up is counted, and comes again at its next time.
             self.attempt(|chain| {
                 let processor = &chain.processors[&node];
                 processor.borrow_mut().punctuate(punctuation, now)
@@ -344,6 +367,7 @@ impl Task {
         }
         self.scope.node_times.commit();
         self.last = None;
+        self.kept.clear();
         self.committed = self.times();
         Ok(self.scope.take_drops())
     }
@@ -359,7 +383,7 @@ impl Task {
         drop(self.scope.take_drops());
         self.scope.outlets.each(|outlet| outlet.discard());
         self.scope.calls.clear();
-        self.failed_calls.clear();
+        self.kept.clear();
         self.scope.node_times.roll_back();
         self.last = None;
         self.scope.at.set(None);
@@ -374,9 +398,7 @@ impl Task {
     pub(super) fn new_processors(&mut self, schedules: &Schedules) -> Result<(), Error> {
         *self.scope.schedules.borrow_mut() = Schedules::default();
         self.scope.shared.borrow_mut().clear();
-        self.chain = self
-            .topology
-            .instantiate(&self.scope, self.settings.on_bad_record)?;
+        self.chain = self.topology.instantiate(&self.scope)?;
         self.init_processors()?;
         self.scope.schedules.borrow_mut().resume_from(schedules);
         Ok(())

@@ -420,9 +420,7 @@ impl<C: Cluster> Worker<C> {
         TaskSettings {
             application_id: Arc::from(self.settings.config.application_id()),
             clock: Arc::clone(&self.settings.clock),
-            on_bad_record: self.settings.config.on_bad_record(),
-            on_failed_record: self.settings.config.on_failed_record(),
-            dead_letters: self.settings.config.dead_letter_topic().map(Arc::from),
+            handlers: self.settings.config.handlers(),
             global_stores: match &self.globals {
                 Some(reader) => reader.stores(),
                 None => Rc::default(),

@@ -19,9 +19,7 @@ use std::sync::Arc;
 
 use super::engine::EXTERNAL_COMMIT_WITHIN;
 use crate::error::{Error, ErrorKind};
-use crate::processor::{
-    CallSettings, Collector, OnBadRecord, OnFailedRecord, OutgoingRecord, TopicId,
-};
+use crate::processor::{CallSettings, Collector, OutgoingRecord, TopicId};
 use crate::record::{Headers, Offset, TaskId, TopicPartition};
 use crate::runtime::{ActiveTask, Lane, Progress, Stamp, Task, TaskSettings};
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -77,9 +75,7 @@ impl BatchDriver {
         let settings = TaskSettings {
             application_id: Arc::from("app"),
             clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(0))) as Arc<dyn Clock>,
-            on_bad_record: OnBadRecord::default(),
-            on_failed_record: OnFailedRecord::default(),
-            dead_letters: None,
+            handlers: Arc::default(),
             global_stores: Rc::default(),
             log_at_close: true,
             calls: CallSettings::default(),

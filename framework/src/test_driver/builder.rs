@@ -10,7 +10,8 @@ use super::TestDriver;
 use super::capture::Capture;
 use super::engine::{Engine, Setup};
 use crate::error::{Error, ErrorKind};
-use crate::processor::{CallSettings, OnBadRecord, OnFailedRecord};
+use crate::handler::{ExceptionHandler, Handlers, Retry};
+use crate::processor::CallSettings;
 use crate::record::TaskId;
 use crate::runtime::TaskSettings;
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -39,9 +40,7 @@ pub struct TestDriverBuilder {
     application_id: String,
     partitions: BTreeMap<String, i32>,
     start_time: Timestamp,
-    on_bad_record: OnBadRecord,
-    on_failed_record: OnFailedRecord,
-    dead_letters: Option<String>,
+    handlers: Handlers,
     shared_stream_time: bool,
 }
 
@@ -52,9 +51,7 @@ impl TestDriverBuilder {
             application_id: "app".to_owned(),
             partitions: BTreeMap::new(),
             start_time: Timestamp::from_millis(0),
-            on_bad_record: OnBadRecord::default(),
-            on_failed_record: OnFailedRecord::default(),
-            dead_letters: None,
+            handlers: Handlers::default(),
             shared_stream_time: false,
         }
     }
@@ -79,20 +76,34 @@ impl TestDriverBuilder {
     }
 
     /// What becomes of bytes that a source cannot read (default: the step fails).
-    pub fn on_bad_record(mut self, handler: OnBadRecord) -> Self {
-        self.on_bad_record = handler;
+    pub fn on_bad_record(mut self, handler: impl ExceptionHandler) -> Self {
+        self.handlers.deserialization = Arc::new(handler);
         self
     }
 
     /// What becomes of a record at which a processor fails (default: the step fails).
-    pub fn on_failed_record(mut self, handler: OnFailedRecord) -> Self {
-        self.on_failed_record = handler;
+    pub fn on_failed_record(mut self, handler: impl ExceptionHandler) -> Self {
+        self.handlers.processing = Arc::new(handler);
+        self
+    }
+
+    /// What becomes of an output that cannot be written as bytes (default: the step fails). Nothing
+    /// is too large for the driver, and no topic is missing.
+    pub fn on_refused_output(mut self, handler: impl ExceptionHandler) -> Self {
+        self.handlers.production = Arc::new(handler);
+        self
+    }
+
+    /// How a record is tried again that failed for a transient reason (default: it is not). The
+    /// driver does not wait between two attempts, and its clock stands still.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.handlers.retry = retry;
         self
     }
 
     /// Where records go that a handler has given up (default: nowhere).
     pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
-        self.dead_letters = Some(topic.into());
+        self.handlers.dead_letters = Some(Arc::from(topic.into()));
         self
     }
 
@@ -124,9 +135,7 @@ impl TestDriverBuilder {
         let settings = TaskSettings {
             application_id: Arc::from(self.application_id),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            on_bad_record: self.on_bad_record,
-            on_failed_record: self.on_failed_record,
-            dead_letters: self.dead_letters.map(Arc::from),
+            handlers: Arc::new(self.handlers),
             global_stores: Rc::default(),
             // One record a batch: every put is to be seen.
             log_at_close: false,
@@ -204,9 +213,7 @@ impl fmt::Debug for TestDriverBuilder {
             .field("application_id", &self.application_id)
             .field("partitions", &self.partitions)
             .field("start_time", &self.start_time)
-            .field("on_bad_record", &self.on_bad_record)
-            .field("on_failed_record", &self.on_failed_record)
-            .field("dead_letters", &self.dead_letters)
+            .field("handlers", &self.handlers)
             .finish_non_exhaustive()
     }
 }

@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::Drops;
 use crate::processor::{Collector, Prepared, PunctuationKind, StoreSlot, TopicId};
 use crate::record::{Offset, RawRecord, TaskId, TopicPartition};
-use crate::runtime::{DurableStore, Globals, Task, TaskSettings};
+use crate::runtime::{Attempt, DurableStore, Globals, Task, TaskSettings};
 use crate::time::{ManualClock, Timestamp};
 use crate::topology::Topology;
 
@@ -282,32 +282,27 @@ impl Engine {
         queue.since = None;
         self.rejoin(place, input);
         self.share_stream_time();
+        self.note(place, input);
         let processed = self.running[place].task.process(input, offset, timestamp);
-        let given_up = matches!(processed, Ok(Some(_)));
-        let outcome = processed.and_then(|error| match error {
-            Some(error) => self.bury(place, (input, offset), &error),
-            None => Ok(()),
-        });
-        self.end_transaction(place, outcome)?;
-        if given_up {
-            self.prepare_again(place)?;
+        if matches!(processed, Ok(Attempt::Again)) {
+            // Nobody else is served meanwhile, so there is nothing to wait for.
+            self.running[place].queues[input].next -= 1;
         }
+        self.end_transaction(place, processed.map(drop))?;
         self.prepare(place, input)?;
         self.punctuate_others(place)
     }
 
-    /// A record that was processed goes to the topic of dead letters.
-    fn bury(
-        &self,
-        place: usize,
-        (input, offset): (usize, Offset),
-        error: &Error,
-    ) -> Result<(), Error> {
-        let offset = usize::try_from(offset.get()).ok();
-        let record = offset.and_then(|offset| self.record(place, input, offset));
-        let record = record.expect("it was processed");
+    /// Shows the task the record that was taken last, if a handler may have to see it.
+    fn note(&self, place: usize, input: usize) {
         let running = &self.running[place];
-        running.task.bury(&raw(&record), error)
+        if running.task.isolates() {
+            let last = running.queues[input].next - 1;
+            let record = self.record(place, input, last);
+            running
+                .task
+                .note(&raw(&record.expect("it is about to be processed")));
+        }
     }
 
     /// The nodes of a task are new, so no head is prepared any more.
@@ -393,6 +388,7 @@ impl Engine {
                     running.queues[input].next += 1;
                     self.end_transaction(place, Ok(()))?;
                 }
+                Ok(Prepared::Again) => {}
                 Err(error) => {
                     running.queues[input].next += 1;
                     return self.end_transaction(place, Err(error));
@@ -451,13 +447,8 @@ impl Engine {
         let ends = self.ends(place);
         let task = &mut self.running[place].task;
         task.flush()?;
-        let failed = task.take_failed_calls();
         task.commit_external(&ends, EXTERNAL_COMMIT_WITHIN)?;
-        failed.iter().try_for_each(|call| match call.at {
-            Some(at) => self.bury(place, at, &call.error),
-            None => Ok(()),
-        })?;
-        Ok(!failed.is_empty())
+        Ok(task.take_renewed())
     }
 
     /// Ends every task as a crash would and starts them again: stores come back from their

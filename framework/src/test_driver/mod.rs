@@ -99,6 +99,8 @@ mod time_tests;
 mod failure_tests;
 #[cfg(test)]
 mod handler_tests;
+#[cfg(test)]
+mod exception_tests;
 
 use std::cell::RefCell;
 use std::fmt;

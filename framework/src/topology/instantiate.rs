@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::Topology;
 use super::node::NodeSpec;
 use crate::error::Error;
-use crate::processor::{Children, Ingest, Lifecycle, Link, OnBadRecord, TaskScope};
+use crate::processor::{Children, Ingest, Lifecycle, Link, TaskScope};
 
 /// An input of a task: a topic, and the source that reads it.
 pub(crate) struct Input {
@@ -37,16 +37,11 @@ impl Topology {
     /// # Errors
     ///
     /// When an output topic does not exist.
-    pub(crate) fn instantiate(
-        &self,
-        scope: &Rc<TaskScope>,
-        on_bad_record: OnBadRecord,
-    ) -> Result<TaskChain, Error> {
+    pub(crate) fn instantiate(&self, scope: &Rc<TaskScope>) -> Result<TaskChain, Error> {
         let part = &self.sub_topologies[scope.task.sub_topology as usize];
         let mut assembly = Assembly {
             topology: self,
             scope: Rc::clone(scope),
-            on_bad_record,
             links: self.nodes.iter().map(|_| None).collect(),
             chain: TaskChain {
                 inputs: Vec::new(),
@@ -69,7 +64,6 @@ impl Topology {
 pub(super) struct Assembly<'t> {
     topology: &'t Topology,
     pub(super) scope: Rc<TaskScope>,
-    pub(super) on_bad_record: OnBadRecord,
     /// By node index: a `Link<K, V>` of the node's input types.
     links: Vec<Option<Box<dyn Any>>>,
     chain: TaskChain,

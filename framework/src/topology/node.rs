@@ -11,7 +11,7 @@ use super::options::{Consumed, OffsetReset, Produced, TopicName};
 use crate::error::Error;
 use crate::processor::{
     AsyncCalls, AsyncNode, AsyncProcessor, Context, Link, Processor, ProcessorNode, SinkNode,
-    SinkTarget, SourceNode, TopicExtractor,
+    SinkTarget, SinkTopic, SourceNode, TopicExtractor,
 };
 
 /// A node of a topology, without its types.
@@ -94,7 +94,6 @@ impl<K: Clone + 'static, V: Clone + 'static> NodeFactory for SourceFactory<K, V>
             key: self.0.key.clone(),
             value: self.0.value.clone(),
             extractor: self.0.extractor.clone(),
-            on_bad_record: assembly.on_bad_record,
             children: assembly.children::<K, V>(node),
             scope: Rc::clone(&assembly.scope),
             heads: (0..topics).map(|_| None).collect(),
@@ -165,11 +164,16 @@ impl<K: 'static, V: 'static> NodeFactory for SinkFactory<K, V> {
         let scope = Rc::clone(&assembly.scope);
         let target = match &self.target {
             Target::Topic(topic) => {
-                let topic = topic.resolve(&scope.application_id);
+                let full_name = topic.resolve(&scope.application_id);
                 let topic = scope
                     .collector
-                    .topic(&topic)
+                    .topic(&full_name)
                     .map_err(|e| e.at_node(&name))?;
+                let sink = SinkTopic {
+                    node: Arc::clone(&name),
+                    topic: full_name,
+                };
+                scope.sinks.borrow_mut().insert(topic, sink);
                 SinkTarget::Topic(topic)
             }
             Target::Extracted(extract) => {

@@ -116,7 +116,13 @@ impl Cluster for KafkaCluster {
         let request_timeout = settings::request_timeout(&config);
         let client = client(Role::Producer, &config, "producer")?;
         let transactional = config.get("transactional.id").is_some();
-        Ok(KafkaProducer::new(client, request_timeout, transactional))
+        let message_bytes_max = settings::message_bytes_max(&config);
+        Ok(KafkaProducer::new(
+            client,
+            request_timeout,
+            transactional,
+            message_bytes_max,
+        ))
     }
 
     fn changelogs(&self) -> Result<KafkaChangelogs, Error> {

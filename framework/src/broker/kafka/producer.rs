@@ -46,6 +46,8 @@ pub(crate) struct KafkaProducer {
     /// How long librdkafka may take to add offsets to a transaction, beyond the time given: a
     /// broker that hangs is not yet a reason to give the producer up.
     offsets_grace: Duration,
+    /// A record that takes more on the wire is refused by librdkafka.
+    message_bytes_max: usize,
     /// A call has not returned in time: no other can be made any more.
     stuck: bool,
 }
@@ -58,7 +60,12 @@ struct Destination {
 
 impl KafkaProducer {
     /// A request to the broker takes at most `request_timeout`.
-    pub(super) fn new(client: Client, request_timeout: Duration, transactional: bool) -> Self {
+    pub(super) fn new(
+        client: Client,
+        request_timeout: Duration,
+        transactional: bool,
+        message_bytes_max: usize,
+    ) -> Self {
         KafkaProducer {
             topics: Vec::new(),
             events: client.events(Role::Producer),
@@ -66,6 +73,7 @@ impl KafkaProducer {
             transactional,
             undelivered: None,
             offsets_grace: request_timeout + NOTICE,
+            message_bytes_max,
             stuck: false,
         }
     }
@@ -167,6 +175,20 @@ impl Producer for KafkaProducer {
         Ok(())
     }
 
+    fn check(&self, record: &OutgoingRecord<'_>) -> Result<(), BrokerError> {
+        if wire_bytes_max(record) <= self.message_bytes_max {
+            return Ok(());
+        }
+        let index = usize::try_from(record.topic.0).expect("indexes fit into memory");
+        let destination = self.topics.get(index).and_then(Option::as_ref);
+        let destination = destination.expect("a topic is registered before records are sent");
+        let failure = Failure::plain(
+            Code::MessageSizeTooLarge,
+            "it is larger than message.max.bytes",
+        );
+        Err(self.refused_record(failure, &destination.name, record))
+    }
+
     fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<(), BrokerError> {
         let index = usize::try_from(record.topic.0).expect("indexes fit into memory");
         let destination = self.topics.get(index).and_then(Option::as_ref);
@@ -257,6 +279,13 @@ impl Producer for KafkaProducer {
         self.serve();
         self.undelivered.clone()
     }
+}
+
+/// The most that a record may take on the wire, as librdkafka reckons: its lengths and deltas take
+/// up to 36 bytes, and those of a header up to 10.
+fn wire_bytes_max(record: &OutgoingRecord<'_>) -> usize {
+    let data = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+    data + 36 + record.headers.size_bytes() + 10 * record.headers.len()
 }
 
 fn stuck() -> Failure {

@@ -180,6 +180,12 @@ pub(super) fn request_timeout(config: &ClientConfig) -> Duration {
     Duration::from_millis(timeout_ms.and_then(Result::ok).unwrap_or(60_000))
 }
 
+/// The largest record that these settings let a producer take.
+pub(super) fn message_bytes_max(config: &ClientConfig) -> usize {
+    let bytes = config.get("message.max.bytes").map(str::parse);
+    bytes.and_then(Result::ok).unwrap_or(1_000_000)
+}
+
 /// Later layers win.
 fn layers(user: &BTreeMap<String, String>, below: &[Settings], above: &[Settings]) -> ClientConfig {
     let mut config = ClientConfig::new();

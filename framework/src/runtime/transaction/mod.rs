@@ -451,6 +451,13 @@ impl<C: Cluster> Transactor<C> {
         ))
     }
 
+    /// It has not been sent, and cannot be.
+    fn refused_output(&self, record: &OutgoingRecord<'_>, error: &BrokerError) -> Error {
+        let topic = Arc::clone(&self.inner.borrow().topics[record.topic.0 as usize]);
+        let message = format!("an output record for topic {topic} was refused: {error}");
+        Error::new(ErrorKind::Production, message)
+    }
+
     /// One fencing is routine (a transaction that timed out); many are a duplicate.
     fn note_fencing(&self, error: &BrokerError) -> Result<(), Error> {
         if error.verdict != Verdict::Fenced {
@@ -527,6 +534,11 @@ impl<C: Cluster> Collector for Transactor<C> {
         Ok(count)
     }
 
+    fn check(&self, record: &OutgoingRecord<'_>) -> Result<(), Error> {
+        let checked = self.inner.borrow_mut().producer().check(record);
+        checked.map_err(|error| self.refused_output(record, &error))
+    }
+
     fn send(&self, record: &OutgoingRecord<'_>) -> Result<(), Error> {
         let mut inner = self.inner.borrow_mut();
         if !inner.open {
@@ -549,8 +561,7 @@ impl<C: Cluster> Collector for Transactor<C> {
             let topic = Arc::clone(&inner.topics[record.topic.0 as usize]);
             drop(inner);
             if error.verdict == Verdict::Refused {
-                let message = format!("an output record for topic {topic} was refused: {error}");
-                return Err(Error::new(ErrorKind::Production, message));
+                return Err(self.refused_output(record, &error));
             }
             let error = self.blame(&format!("cannot send to topic {topic}"), error);
             return Err(error);

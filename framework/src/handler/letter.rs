@@ -5,9 +5,11 @@
 //! headers, before these, and the letter is in the same transaction as the offset after the record
 //! under exactly once only.
 
-use super::scope::{OutgoingRecord, TaskScope};
+use bytes::Bytes;
+
 use crate::error::Error;
-use crate::record::RawRecord;
+use crate::record::{Headers, RawRecord};
+use crate::time::Timestamp;
 
 const EXCEPTION: &str = "__streams.errors.exception";
 const MESSAGE: &str = "__streams.errors.message";
@@ -16,13 +18,29 @@ const TOPIC: &str = "__streams.errors.topic";
 const PARTITION: &str = "__streams.errors.partition";
 const OFFSET: &str = "__streams.errors.offset";
 
-impl TaskScope {
-    /// Sends a record that was given up to the topic of dead letters, if there is one.
-    pub(crate) fn bury(&self, raw: &RawRecord<'_>, error: &Error) -> Result<(), Error> {
-        let Some(topic) = self.dead_letters else {
-            return Ok(());
-        };
-        let mut headers = raw.headers.clone();
+/// A record for any topic that exists, written in the transaction that consumes what failed.
+///
+/// [`ErrorContext::dead_letter`](super::ErrorContext::dead_letter) makes Kafka Streams' own; its
+/// fields can be changed, or filled with anything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it goes: a topic that exists.
+    pub topic: String,
+    /// Its partition; none: by the key, as any other record.
+    pub partition: Option<i32>,
+    /// The key's bytes, or null.
+    pub key: Option<Bytes>,
+    /// The value's bytes, or null.
+    pub value: Option<Bytes>,
+    /// Its timestamp.
+    pub timestamp: Timestamp,
+    /// Its headers.
+    pub headers: Headers,
+}
+
+impl DeadLetter {
+    pub(super) fn of(input: &RawRecord<'_>, error: &Error, topic: &str) -> Self {
+        let mut headers = input.headers.clone();
         let mut add = |name, text: String| headers.push(name, Some(text.as_bytes()));
         add(EXCEPTION, format!("{:?}", error.kind()));
         add(MESSAGE, error.to_string());
@@ -35,13 +53,13 @@ impl TaskScope {
             add(PARTITION, position.topic_partition.partition.to_string());
             add(OFFSET, position.offset.to_string());
         }
-        self.collector.send(&OutgoingRecord {
-            topic,
+        DeadLetter {
+            topic: topic.to_owned(),
             partition: None,
-            key: raw.key,
-            value: raw.value,
-            timestamp: raw.timestamp,
-            headers: &headers,
-        })
+            key: input.key.map(Bytes::copy_from_slice),
+            value: input.value.map(Bytes::copy_from_slice),
+            timestamp: input.timestamp,
+            headers,
+        }
     }
 }

@@ -75,6 +75,8 @@ struct Details {
     transient: bool,
     /// Whether a handler has said that the application stops for it.
     settled: bool,
+    /// Whether it tells of an output that was sent, and refused for good.
+    undelivered: bool,
 }
 
 impl Error {
@@ -89,6 +91,7 @@ impl Error {
             source: None,
             transient: false,
             settled: false,
+            undelivered: false,
         }))
     }
 
@@ -163,6 +166,16 @@ impl Error {
         self.0.settled
     }
 
+    /// Says that it tells of an output that was sent, and refused for good.
+    pub(crate) fn undelivered(mut self) -> Self {
+        self.0.undelivered = true;
+        self
+    }
+
+    pub(crate) fn is_undelivered(&self) -> bool {
+        self.0.undelivered
+    }
+
     /// Tells what went wrong about it besides, and keeps the rest.
     pub(crate) fn told_with(mut self, what: &str) -> Self {
         self.0.message = format!("{what}, at this error: {}", self.0.message);
@@ -181,6 +194,7 @@ impl Error {
             source: self.causes().map(Into::into),
             transient: details.transient,
             settled: details.settled,
+            undelivered: details.undelivered,
         }))
     }
 

@@ -50,6 +50,7 @@ pub mod wait;
 pub mod ledger;
 pub mod punctual;
 pub mod naming;
+pub mod poisoned;
 pub mod worker;
 pub mod postgres;
 pub mod rows;

@@ -49,7 +49,16 @@ impl Program {
         Self::start_app(App::new(topology, config)?.with_batch_observer(observer))
     }
 
-    fn start_app(app: App) -> Result<Self, Error> {
+    /// Starts an application.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// When there is no runtime to be had.
+    pub fn start_app(app: App) -> Result<Self, Error> {
         log_if_asked();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

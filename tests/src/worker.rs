@@ -73,6 +73,8 @@ pub enum Application {
     Naming,
     /// [`rows`](crate::rows), to this database.
     Rows(String),
+    /// [`poisoned`](crate::poisoned); an error that stops a worker ends the process.
+    Poisoned,
 }
 
 /// What happens at the `occurrence`-th time, counted from 1, that a point of a batch is reached.

@@ -32,14 +32,17 @@ pub enum OnFailedRecord {
 /// What to do with an output record that cannot be written as bytes, or is refused for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnRefusedOutput {
-    /// Stop at the input record that it came from. A value that cannot be serialized is the
-    /// record's own failure first: [`OnFailedRecord::Continue`] gives the whole record up for it.
+    /// Stop at the input record that it came from. A value that cannot be serialized, or is too large
+    /// for the client, is the record's own failure first: [`OnFailedRecord::Continue`] gives the
+    /// whole record up for it.
     #[default]
     Fail,
     /// Go on without that output, and count it; other outputs of the same input record are sent. The
     /// input record's bytes go to the topic of dead letters, if there is one.
     ///
-    /// It costs what [`OnFailedRecord::Continue`] does.
+    /// It costs what [`OnFailedRecord::Continue`] does. An output that the broker refuses, not the client,
+    /// costs an aborted transaction or two besides: the batch is processed again, each output
+    /// waiting for the one before, to find out which one it was, and once more without it.
     Continue,
 }
 

@@ -53,14 +53,14 @@ impl Outbox {
         *self.held.borrow_mut() = Some(Held::default());
     }
 
-    /// Sends what was held back; `on_refused` decides whether it goes on without a record.
+    /// Hands over what was held back, in order, with the collector that it was for.
     ///
     /// # Errors
     ///
-    /// As [`Collector::send`]: some of it may have been sent, and the batch has to be aborted.
+    /// Those of `send`: some of it may have been sent, and the batch has to be aborted.
     pub(crate) fn release(
         &self,
-        on_refused: impl Fn(&OutgoingRecord<'_>, Error) -> Result<(), Error>,
+        mut send: impl FnMut(&OutgoingRecord<'_>, &dyn Collector) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Some(held) = self.held.borrow_mut().take() else {
             return Ok(());
@@ -75,8 +75,7 @@ impl Outbox {
                 timestamp: letter.timestamp,
                 headers: &letter.headers,
             };
-            let sent = self.behind.send(&record);
-            sent.or_else(|error| on_refused(&record, error))
+            send(&record, &*self.behind)
         })
     }
 

@@ -137,14 +137,12 @@ impl TaskScope {
         }
     }
 
-    /// As [`refused`](Self::refused), once the record is done: it cannot be taken back any more.
-    pub(crate) fn refused_late(
-        &self,
-        record: &OutgoingRecord<'_>,
-        error: Error,
-    ) -> Result<(), Error> {
-        let Some(sink) = self.sink(record.topic) else {
-            return Err(error);
+    /// Asks what becomes of an output once its record is done, and cannot be taken back any more.
+    pub(crate) fn decide_late(&self, record: &OutgoingRecord<'_>, error: Error) -> Answer {
+        let sink = self.sink(record.topic);
+        let sink = sink.filter(|_| is_of_the_output(&error));
+        let Some(sink) = sink.filter(|_| !self.handlers.production.only_fails()) else {
+            return Answer::Fail(error);
         };
         let error = error.at_node(&sink.node);
         let error = match self.position() {
@@ -159,8 +157,7 @@ impl TaskScope {
             timestamp: record.timestamp,
             headers: record.headers,
         };
-        self.refused(&sink.node, &output, error)
-            .map_err(Error::settled)
+        self.decide(Stage::Production, Some(&output), error)
     }
 
     /// The sink that writes a topic; none if it is a changelog.

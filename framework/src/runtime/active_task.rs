@@ -301,6 +301,9 @@ impl ActiveTask {
             lane.committed = lane.resume_at();
             lane.queue.commit();
             self.task.acquit_below(lane.input, lane.committed);
+            if !self.task.left_out.is_empty() {
+                self.task.forget_left_out(lane.input, lane.committed);
+            }
         }
         self.drop_passed_cuts();
         self.next_batch();

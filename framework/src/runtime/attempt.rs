@@ -15,8 +15,8 @@
 //!   this module.
 //! - A record that is done has put nothing off: processors are flushed after each, so that a record
 //!   cache saves nothing here, and one record's failure costs no other's update.
-//! - Only errors of user code and of serdes are a record's. Those of broker and stores are the
-//!   batch's, whatever the handler says.
+//! - Only errors of user code and of serdes are a record's, and outputs that are too large. Those of
+//!   broker and stores are the batch's, whatever the handler says.
 //! - The task of a record that is tried again waits, and processes nothing meanwhile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,7 +100,7 @@ impl Task {
                 for slot in self.scope.stores.values() {
                     slot.store.borrow_mut().keep();
                 }
-                outbox.release(|record, error| self.scope.refused_late(record, error))?;
+                outbox.release(|record, behind| self.send_out(record, behind))?;
                 self.forget_attempts();
                 Ok(Attempt::Done)
             }
@@ -187,10 +187,11 @@ impl Task {
     }
 }
 
+/// An output is refused here for what is known before it is sent, such as its size.
 fn is_of_the_record(error: &Error) -> bool {
     let kind = matches!(
         error.kind(),
-        ErrorKind::Processing | ErrorKind::Serialization
+        ErrorKind::Processing | ErrorKind::Serialization | ErrorKind::Production
     );
     (kind || error.is_transient()) && error.recovery() == Recovery::Stop
 }

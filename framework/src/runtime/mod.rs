@@ -23,6 +23,7 @@ mod external;
 mod catch_up;
 #[cfg(test)]
 mod external_tests;
+mod careful;
 mod globals;
 mod global_reader;
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl<C: Cluster> Worker<C> {
                 internal.filter(|lane| self.settings.inputs.is_repartition(&lane.partition.topic));
             shared.consumed(internal.map(|lane| (lane.partition.clone(), lane.committed)));
         }
+        self.relax();
         self.settings.probe.reach(BatchPoint::AfterApply);
         Ok(())
     }
@@ -149,6 +150,7 @@ impl<C: Cluster> Worker<C> {
     /// Does what the error asks for, or returns it.
     pub(super) fn recover(&mut self, error: Error) -> Result<(), Error> {
         self.pace.end();
+        let error = self.look_closer(error);
         let aborted = self.transactor.abort();
         if error.recovery() == Recovery::Stop {
             // The error that made it stop outranks the one of the abort.

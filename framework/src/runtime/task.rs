@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Attempt, Retrying};
+use super::careful::LeftOut;
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::handler::Handlers;
 use crate::metrics::Drops;
@@ -50,6 +51,8 @@ pub(crate) struct Task {
     pub(super) outbox: Option<Rc<Outbox>>,
     /// The record that it waits for, if one is tried again.
     pub(super) retrying: Option<Retrying>,
+    /// Outputs that the broker has refused.
+    pub(super) left_out: LeftOut,
     pub(super) chain: TaskChain,
     /// For calls, until somebody asks how long.
     pub(super) waited: Duration,
@@ -151,6 +154,7 @@ impl Task {
             scope,
             outbox,
             retrying: None,
+            left_out: LeftOut::default(),
             chain,
             waited: Duration::ZERO,
             renewed: false,

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active_task::{ActiveTask, Lane, ParkedTask, Progress};
+use super::careful::Careful;
 use super::external::{EXTERNAL_ROWS_MAX, Fencings};
 use super::global_reader::GlobalReader;
 use super::pace::Pace;
@@ -49,7 +50,7 @@ pub(super) const FETCH_AHEAD_MIN: usize = FETCH_RECORDS_MAX / 2;
 /// How many records of a task are processed before the worker looks at the clock and its
 /// events: adapted so that a turn takes about [`TURN_TARGET`], however slow the processors are.
 const TURN_RECORDS_MAX: usize = 500;
-const TURN_RECORDS_FIRST: usize = 16;
+pub(super) const TURN_RECORDS_FIRST: usize = 16;
 const TURN_TARGET: Duration = Duration::from_millis(10);
 
 /// The longest sleep: group events ring the bell, this is for what does not.
@@ -91,6 +92,8 @@ pub(super) struct Worker<C: Cluster> {
     pub(super) batches: u64,
     pub(super) replays: Replays,
     pub(super) fencings: Fencings,
+    /// While it is looked for which output was refused.
+    pub(super) careful: Option<Careful>,
     pub(super) turn_records: usize,
 }
 
@@ -139,6 +142,7 @@ impl<C: Cluster> Worker<C> {
             batches: 0,
             replays: Replays::default(),
             fencings: Fencings::default(),
+            careful: None,
             turn_records: TURN_RECORDS_FIRST,
         };
         worker.fill_globals()?;

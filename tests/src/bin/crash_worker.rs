@@ -13,10 +13,12 @@ use std::{
     },
 };
 
-use onceflow_framework::{App, BatchPoint, Config, Error, processor::AsyncCalls};
+use onceflow_framework::{
+    App, BatchPoint, Config, Error, handler::UncaughtResponse, processor::AsyncCalls,
+};
 use onceflow_tests::{
     ledger::{no_hook, slow_service},
-    naming, punctual, rows,
+    naming, poisoned, punctual, rows,
     wait::spawn,
     worker::{Application, At, CLOSE_TIMEOUT, Orders, Then},
 };
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
 async fn run(orders: Orders) -> Result<(), Error> {
     let gate = Arc::new(Gate::default());
     let config = Config::from_properties(orders.properties)?;
+    let exits = orders.application == Application::Poisoned;
     let topology = match orders.application {
         Application::Ledger => orders.topics.topology(no_hook())?,
         Application::Asking => {
@@ -60,8 +63,13 @@ async fn run(orders: Orders) -> Result<(), Error> {
         Application::Punctual => punctual::topology(&orders.topics)?,
         Application::Naming => naming::topology(&orders.topics)?,
         Application::Rows(connection) => rows::topology(&orders.topics, &connection, no_hook())?,
+        Application::Poisoned => poisoned::topology(&orders.topics)?,
     };
     let app = App::new(topology, config)?;
+    let app = match exits {
+        true => app.uncaught_exception_handler(|_: &Error| UncaughtResponse::ExitProcess),
+        false => app,
+    };
     let observer = orders.at.map(|at| observer(at, Arc::clone(&gate)));
     let app = match observer {
         Some(observer) => app.with_batch_observer(observer),

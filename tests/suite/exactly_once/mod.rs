@@ -5,6 +5,8 @@ mod crashes;
 mod answers;
 mod records;
 mod poison;
+mod dead_letters;
+mod handlers;
 mod outages;
 mod chaos;
 mod time;

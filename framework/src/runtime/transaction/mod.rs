@@ -88,6 +88,8 @@ struct Inner<P> {
     open: bool,
     /// A call was not clean: recycle before the next begin.
     unclean: bool,
+    /// Each record is delivered before the next is sent, to tell which one is refused.
+    careful: bool,
     topics: Vec<Arc<str>>,
     topic_ids: BTreeMap<Arc<str>, TopicId>,
     partition_counts: BTreeMap<Arc<str>, i32>,
@@ -111,6 +113,7 @@ impl<C: Cluster> Transactor<C> {
             producer: None,
             open: false,
             unclean: false,
+            careful: false,
             topics: Vec::new(),
             topic_ids: BTreeMap::new(),
             partition_counts: BTreeMap::new(),
@@ -229,7 +232,11 @@ impl<C: Cluster> Transactor<C> {
                 Ok(()) => return Ok(()),
                 Err(error) if self.may_retry(&error, deadline) => self.pause(),
                 Err(error) => {
-                    let error = self.blame("cannot add the offsets to the transaction", error);
+                    let tried = "cannot add the offsets to the transaction";
+                    let error = match error.verdict {
+                        Verdict::Abortable => self.reason(tried, error),
+                        _ => self.blame(tried, error),
+                    };
                     return Err(self.not_committed(error));
                 }
             }
@@ -297,9 +304,7 @@ impl<C: Cluster> Transactor<C> {
                     self.pause();
                 }
                 Verdict::Abortable => {
-                    let error = self.reason(error);
-                    // A record that was refused has spent its sequence number: the next
-                    // transaction of this producer would be refused for the gap.
+                    let error = self.reason("the transaction cannot commit", error);
                     self.inner.borrow_mut().unclean = true;
                     return self.not_committed(error);
                 }
@@ -312,14 +317,35 @@ impl<C: Cluster> Transactor<C> {
         }
     }
 
-    /// Commit only says that records are missing: the delivery report says why.
-    fn reason(&self, error: BrokerError) -> Error {
+    /// A call only says that the transaction has failed: the delivery report says why.
+    fn reason(&self, tried: &str, error: BrokerError) -> Error {
         self.has_delivery_error();
         let refusal = self.inner.borrow_mut().first_refusal.take();
         let Some(refusal) = refusal else {
-            return self.blame("the transaction cannot commit", error);
+            return self.blame(tried, error);
         };
+        // A record that was refused has spent its sequence number: the next transaction of this
+        // producer would be refused for the gap.
+        self.inner.borrow_mut().unclean = true;
         refused(&refusal)
+    }
+
+    /// From here on each record is delivered before the next is sent, or not any more.
+    pub(crate) fn be_careful(&self, careful: bool) {
+        self.inner.borrow_mut().careful = careful;
+    }
+
+    /// Delivers the only record that is on its way: if it is refused, it was this one.
+    fn deliver_alone(&self) -> Result<(), Error> {
+        self.flush(self.clock.elapsed() + self.terms.transaction)?;
+        if !self.has_delivery_error() {
+            return Ok(());
+        }
+        let mut inner = self.inner.borrow_mut();
+        inner.unclean = true;
+        let refusal = inner.first_refusal.take();
+        drop(inner);
+        Err(refused(&refusal.expect("a refusal was seen")))
     }
 
     /// Aborts because of `error`, which a failed abort does not outrank: the abort's own road
@@ -489,7 +515,11 @@ fn refused(refusal: &BrokerError) -> Error {
         _ => Recovery::Replay,
     };
     let message = format!("an output record was refused: {refusal}");
-    Error::new(ErrorKind::Production, message).recover_by(recovery)
+    let error = Error::new(ErrorKind::Production, message).recover_by(recovery);
+    match recovery {
+        Recovery::Stop => error.undelivered(),
+        _ => error,
+    }
 }
 
 impl<P> Inner<P> {
@@ -549,7 +579,13 @@ impl<C: Cluster> Collector for Transactor<C> {
         let mut deadline = None;
         loop {
             let Err(error) = inner.producer().send(record) else {
-                return Ok(());
+                let careful = inner.careful;
+                drop(inner);
+                return if careful {
+                    self.deliver_alone()
+                } else {
+                    Ok(())
+                };
             };
             let now = self.clock.elapsed();
             let until = *deadline.get_or_insert(now + self.terms.transaction);
@@ -560,11 +596,12 @@ impl<C: Cluster> Collector for Transactor<C> {
             }
             let topic = Arc::clone(&inner.topics[record.topic.0 as usize]);
             drop(inner);
-            if error.verdict == Verdict::Refused {
-                return Err(self.refused_output(record, &error));
-            }
-            let error = self.blame(&format!("cannot send to topic {topic}"), error);
-            return Err(error);
+            return Err(match error.verdict {
+                Verdict::Refused => self.refused_output(record, &error),
+                // It failed for a record that was sent before, perhaps.
+                Verdict::Abortable => self.reason(&format!("cannot send to topic {topic}"), error),
+                _ => self.blame(&format!("cannot send to topic {topic}"), error),
+            });
         }
     }
 }

@@ -104,9 +104,15 @@ impl Desk {
 
     /// The worker has ended: nobody answers what waits for it.
     pub(crate) fn end(&self, worker: usize) {
+        self.vacate(worker);
+        self.lock()[worker].ended = true;
+    }
+
+    /// As [`end`](Self::end), until a new worker in its place has stores.
+    pub(crate) fn vacate(&self, worker: usize) {
         let seat = &mut self.lock()[worker];
-        seat.ended = true;
         seat.tasks.clear();
+        seat.has_globals = false;
         seat.waiting.clear();
     }
 
@@ -249,6 +255,18 @@ mod tests {
         drop(desk.next(0));
         assert_eq!(ask().map(drop), Ok(()));
         drop(waiting);
+    }
+
+    #[test]
+    fn a_worker_that_is_replaced_is_asked_again_once_the_new_one_has_the_task() {
+        let desk = desk();
+        let mut reply = desk.ask(place(0), Question::Count).unwrap();
+        desk.vacate(0);
+        assert!(reply.try_recv().is_err(), "whoever waits is told");
+        let nobody = desk.ask(place(0), Question::Count).map(drop);
+        assert_eq!(nobody, Err(Unasked::NotHere));
+        desk.set_tasks(0, place(0).task.into_iter().collect());
+        assert!(desk.ask(place(0), Question::Count).is_ok());
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn pause_after(failures: u32) -> Duration {
 /// Rests before the next worker, but for as long as the application is not closed.
 fn rest<C: Cluster>(settings: &WorkerSettings<C>, pause: Duration) {
     let (shared, clock) = (&settings.shared, &settings.clock);
+    shared.desk.vacate(settings.number);
     shared.set_worker(settings.number, WorkerState::Rebalancing);
     let until = clock.elapsed() + pause;
     while clock.elapsed() < until && !shared.is_closing() {

@@ -223,6 +223,7 @@ impl<'a> Show<'a> {
 
     fn check(&self, started: Duration, wrong: &str, interrupt: &Interrupt) -> Result<()> {
         interrupt.check()?;
+        self.writer.check()?;
         self.workers.values().try_for_each(Running::check)?;
         if self.progress.elapsed() - started > PATIENCE {
             return Err(format!("{wrong}, for {} s", PATIENCE.as_secs()).into());

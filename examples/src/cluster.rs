@@ -81,12 +81,30 @@ impl Cluster {
             answer.map_err(|(topic, code)| format!("topic {topic} cannot be created: {code}"))?;
         }
         for name in names {
-            let led = || Ok(count(partitions) == self.partitions(name)?.len());
+            let led = || Ok(self.leaders_that_know(name)? == count(partitions));
             if !wait_until(LEADERS_TIMEOUT, led)? {
                 return Err(format!("the partitions of topic {name} got no leaders").into());
             }
         }
         Ok(())
+    }
+
+    /// Of how many partitions the leader answers as one.
+    ///
+    /// It is elected a moment before it knows. A producer that sends several batches meanwhile may
+    /// have the first refused and the second taken; the first is then too late for its place, and
+    /// lost without an error.
+    fn leaders_that_know(&self, topic: &str) -> Result<usize> {
+        let client = self.admin.inner();
+        let knows = |partition: &i32| {
+            let ends = client.fetch_watermarks(topic, *partition, ANSWER_TIMEOUT);
+            ends.is_ok()
+        };
+        Ok(self
+            .partitions(topic)?
+            .iter()
+            .filter(|it| knows(it))
+            .count())
     }
 
     /// Deletes topics; those that do not exist are none of its business.

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `banking_transfer` | exactly once (`--guarantee all`: each) | money moves while the worker is killed; none is lost, none is made |
 //! | `monitoring` | at most once | CPU samples averaged while the worker is killed; some are lost, none is counted twice |
-//! | `orders` | at least once | orders charged while the worker is killed; some come again, none is paid twice |
+//! | `orders` | at least once | orders charged while the worker is killed; some come again, none is paid twice (`--postgres URL`: each is one row) |
 //! | `word_count` | exactly once | an application is stopped half way, and the next goes on with its counts |
 //! | `consumer_groups` | exactly once | applications and workers share a topic, and partitions move as workers come and go |
 //! | `embed_axum` | exactly once | a web service with a topology inside answers from its store, over HTTP |

@@ -10,7 +10,7 @@
 //!
 //! # Invariants
 //!
-//! - Workers are plain threads; tokio serves this handle only.
+//! - Workers are plain threads; tokio serves this handle, and runs asynchronous calls.
 //! - Dropping the handle closes the application without waiting for it.
 //! - It never hangs on a worker that is gone: one that panics fails the application.
 

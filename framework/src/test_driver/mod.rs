@@ -70,6 +70,8 @@
 //!   tasks; of two, the one whose queue was refilled first. So the same input gives the same
 //!   history, which a cluster of workers does not promise across tasks.
 //! - Offsets have no gaps: there are no transaction markers.
+//! - Asynchronous calls run on threads of the driver's own, in real time; those of a record are
+//!   done when it is.
 //! - A panic of your code fails the test where it happens; the runtime makes an error of it.
 //! - Stream time belongs to a task, as in the runtime. Java's `TopologyTestDriver` runs the whole
 //!   topology as one task whose stream time all sub-topologies share; ask for the same with

@@ -10,7 +10,7 @@ use super::{TestDriver, TestDriverBuilder};
 use crate::error::{Error, ErrorKind, Fault};
 use crate::handler::{DeadLetter, ErrorContext, OnFailedRecord, Response, Retry, Stage};
 use crate::metrics::DropReason;
-use crate::processor::{Processor, Punctuation, PunctuationKind};
+use crate::processor::{AsyncCalls, AsyncProcessor, Processor, Punctuation, PunctuationKind};
 use crate::record::{Headers, Record};
 use crate::serde::{Encoded, Serde, SerdeError, SharedSerde, utf8};
 use crate::time::Timestamp;
@@ -420,4 +420,47 @@ fn the_time_of_a_node_forgets_a_record_that_is_given_up() {
     let driver = driver.build().unwrap();
     pipe(&driver, "in", "a=x@10 a=bad@90 a=x@20").unwrap();
     assert_eq!(history(&driver, "out"), "a=10@10 a=20@20");
+}
+
+/// Answers with the value, but for some.
+struct Ask;
+
+impl AsyncProcessor for Ask {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+    type Results = Vec<Text>;
+
+    async fn call(&self, record: Text) -> Result<Vec<Text>, Fault> {
+        match record.value.as_str() {
+            "away" => Err(Fault::transient("the service is away")),
+            _ => Ok(vec![record.clone(), record.with_value("ok".to_owned())]),
+        }
+    }
+}
+
+#[test]
+fn the_handlers_of_a_calls_result_are_shown_the_record_that_was_called_for() {
+    let mut topology = TopologyBuilder::new();
+    let input = source(&mut topology, "in");
+    let node = topology.add_async_processor("ask", Ask, AsyncCalls::new(), &[&input]);
+    let produced = Produced::with(utf8(), SharedSerde::new(Picky));
+    topology.add_sink("picky", "picked", produced, &[&node]);
+    let driver = builder(topology)
+        .retry(Retry::times(3))
+        .on_failed_record(|failure: &ErrorContext<'_>| {
+            assert!(!failure.can_retry(), "a call has retries of its own");
+            Response::resume_with(failure.dead_letter("dead"))
+        })
+        .on_refused_output(|failure: &ErrorContext<'_>| {
+            Response::resume_with(failure.dead_letter("unsent"))
+        })
+        .build()
+        .unwrap();
+    pipe(&driver, "in", "a=x@1 b=away@2 c=bad@3 d=y@4").unwrap();
+    let expected = "a=x@1 a=ok@1 c=ok@3 d=y@4 d=ok@4";
+    assert_eq!(history(&driver, "picked"), expected);
+    assert_eq!(history(&driver, "dead"), "b=away@2");
+    assert_eq!(history(&driver, "unsent"), "c=bad@3");
 }

@@ -11,9 +11,10 @@ use std::{
 };
 
 use onceflow_framework::{
-    App, Context, Error, Fault, Processor, Record, State, Topology, TopologyBuilder,
+    App, Context, Error, Fault, Processor, Record, State, Timestamp, Topology, TopologyBuilder,
     config::{Config, ConfigBuilder},
-    handler::{ErrorContext, OnRefusedOutput, Response, Retry, UncaughtResponse},
+    handler::{ErrorContext, OnFailedRecord, OnRefusedOutput, Response, Retry, UncaughtResponse},
+    processor::{Punctuation, PunctuationKind},
     topology::{Consumed, Produced},
 };
 use onceflow_tests::{
@@ -330,4 +331,72 @@ fn a_worker_that_is_not_replaced_stops_the_application_and_one_at_rest_can_be_cl
     });
     program.close().unwrap();
     assert!(shop.sold().is_empty());
+}
+
+/// Fails at each punctuation of stream time.
+struct NoTicks;
+
+impl Processor for NoTicks {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+
+    fn init(&mut self, ctx: &mut TextContext) -> Result<(), Fault> {
+        ctx.schedule(Duration::from_millis(10), PunctuationKind::StreamTime);
+        Ok(())
+    }
+
+    fn process(&mut self, record: Text, ctx: &mut TextContext) -> Result<(), Fault> {
+        ctx.forward(record)
+    }
+
+    fn punctuate(
+        &mut self,
+        _: Punctuation,
+        now: Timestamp,
+        ctx: &mut TextContext,
+    ) -> Result<(), Fault> {
+        ctx.forward(Record::new("tick".to_owned(), "tick".to_owned(), now))?;
+        Err(Fault::message("no tick"))
+    }
+}
+
+#[test]
+fn a_punctuation_that_is_given_up_costs_no_record_that_waits_at_another_input() {
+    const RECORDS: i64 = 50;
+    let shop = Shop::new("no-ticks", 1);
+    let other = shop.cluster.topic("other-goods", 1);
+    for (first, topic) in [(0, &shop.input), (1, &other)] {
+        let numbers = (0..RECORDS).map(|number| 2 * number + first);
+        let records = numbers.map(|number| {
+            let record = Outgoing::value(number.to_string()).key("k");
+            record.timestamp(1_000_000 + 10 * number)
+        });
+        shop.cluster.produce(topic, records);
+    }
+    let mut builder = TopologyBuilder::new();
+    let inputs = [("left", &shop.input), ("right", &other)].map(|(name, topic)| {
+        let consumed = Consumed::<String, String>::new();
+        builder.add_source(name, [topic.as_str()], consumed)
+    });
+    let node = builder.add_processor("ticks", || NoTicks, &[&inputs[0], &inputs[1]]);
+    builder.add_sink("out", shop.output.as_str(), Produced::new(), &[&node]);
+    let config = shop
+        .config()
+        .on_failed_record(OnFailedRecord::Continue)
+        .dead_letter_topic(&shop.dead);
+    let topology = builder.build().unwrap();
+    let program = Program::start(topology, config.build().unwrap()).unwrap();
+    shop.wait_until_consumed(0, RECORDS);
+    wait_until("the other input is consumed", || {
+        let committed = shop.cluster.committed(&shop.application, &other);
+        committed.get(&0).is_some_and(|at| at.offset == RECORDS)
+    });
+    assert!(program.app().metrics().dropped_total() > 0, "ticks failed");
+    program.close().unwrap();
+    let sold: BTreeSet<String> = shop.sold().into_iter().collect();
+    let expected: BTreeSet<String> = (0..2 * RECORDS).map(|number| number.to_string()).collect();
+    assert_eq!(sold, expected);
+    assert!(shop.buried().is_empty(), "a punctuation has no record");
 }

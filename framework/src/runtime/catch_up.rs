@@ -54,10 +54,16 @@ impl ActiveTask {
     }
 
     /// Which lanes wait for others; empty if none does.
+    #[inline]
     pub(super) fn held_back(&self) -> Vec<bool> {
-        if self.cuts.is_empty() {
-            return Vec::new();
+        match self.cuts.is_empty() {
+            true => Vec::new(),
+            false => self.held_back_by_cuts(),
         }
+    }
+
+    #[cold]
+    fn held_back_by_cuts(&self) -> Vec<bool> {
         let lanes = 0..self.lanes.len();
         let waits =
             |cut: &Cut, lane| !cut.is_before(lane, &self.lanes) && !cut.is_passed(&self.lanes);

@@ -228,10 +228,16 @@ impl Task {
     }
 
     /// Why the record in process is given up without being tried, if it is.
+    #[inline]
     pub(super) fn verdict_on(&self, input: usize, offset: Offset) -> Option<Error> {
-        if self.condemned.is_empty() {
-            return None;
+        match self.condemned.is_empty() {
+            true => None,
+            false => self.verdict(input, offset),
         }
+    }
+
+    #[cold]
+    fn verdict(&self, input: usize, offset: Offset) -> Option<Error> {
         let cause = self.condemned.get(&(input, offset))?;
         let message = "an external system refused the row of this record";
         let error = Error::new(ErrorKind::Processing, message).because(cause.clone());

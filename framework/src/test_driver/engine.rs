@@ -444,11 +444,14 @@ impl Engine {
 
     /// Has a task finish what it has put off; answers whether its nodes are new.
     fn finish(&mut self, place: usize) -> Result<bool, Error> {
-        let ends = self.ends(place);
         let task = &mut self.running[place].task;
         task.flush()?;
-        task.commit_external(&ends, EXTERNAL_COMMIT_WITHIN)?;
-        Ok(task.take_renewed())
+        if task.scope().outlets.rows() > 0 {
+            let ends = self.ends(place);
+            let task = &mut self.running[place].task;
+            task.commit_external(&ends, EXTERNAL_COMMIT_WITHIN)?;
+        }
+        Ok(self.running[place].task.take_renewed())
     }
 
     /// Ends every task as a crash would and starts them again: stores come back from their

@@ -36,6 +36,22 @@ const WITHIN_MIN: Duration = Duration::from_millis(200);
 const FENCINGS_MAX: usize = 4;
 const FENCING_WINDOW: Duration = Duration::from_secs(60);
 
+/// Why a record is not tried again.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    sink: String,
+    cause: String,
+}
+
+impl Refusal {
+    fn by(sink: &str, cause: &str) -> Self {
+        Refusal {
+            sink: sink.to_owned(),
+            cause: cause.to_owned(),
+        }
+    }
+}
+
 /// When this worker was refused by its epoch.
 #[derive(Debug, Default)]
 pub(super) struct Fencings(VecDeque<Duration>);
@@ -116,11 +132,14 @@ impl Task {
     pub(crate) fn open_external(&mut self, inputs: &[TopicPartition]) -> Result<(), Error> {
         let outlets = &self.scope.outlets;
         outlets.open(&self.scope.application_id, self.scope.task, inputs)?;
-        let mut given_up = Vec::new();
-        outlets.each(|outlet| given_up.extend(outlet.applied().to_vec()));
-        for position in given_up {
-            for offset in position.given_up {
-                self.condemn(&position.topic_partition, offset, "before a restart");
+        for (sink, outlet) in outlets.all() {
+            let applied = outlet.borrow().applied().to_vec();
+            for position in applied {
+                for offset in position.given_up {
+                    // Its row is not there, and would be left out as if it were.
+                    let refusal = Refusal::by(&sink, "before a restart");
+                    self.condemn(&position.topic_partition, offset, refusal);
+                }
             }
         }
         Ok(())
@@ -188,7 +207,9 @@ impl Task {
                 let error = Error::new(ErrorKind::External, message).at_node(sink);
                 return error.recover_by(Recovery::Replay);
             }
-            ExternalFault::Refused(rows) => return self.settle_refused(rows, position, &blame),
+            ExternalFault::Refused(rows) => {
+                return self.settle_refused(sink, rows, position, &blame);
+            }
         };
         // The first row is where the batch begins, as far as the system is concerned.
         blame(message, 0, cause).recover_by(recovery)
@@ -197,6 +218,7 @@ impl Task {
     /// The records of refused rows are given up in the replay, if that is what failed records are.
     fn settle_refused(
         &mut self,
+        sink: &str,
         rows: Vec<(usize, Cause)>,
         position: &dyn Fn(usize) -> Option<Position>,
         blame: &dyn Fn(&str, usize, Cause) -> Error,
@@ -206,7 +228,10 @@ impl Task {
         let mut passed_over = self.outbox.is_some();
         for (row, cause) in rows {
             match position(row) {
-                Some(at) => self.condemn(&at.topic_partition, at.offset, &cause.to_string()),
+                Some(at) => {
+                    let refusal = Refusal::by(sink, &cause.to_string());
+                    self.condemn(&at.topic_partition, at.offset, refusal);
+                }
                 None => passed_over = false,
             }
             first.get_or_insert((row, cause));
@@ -219,11 +244,10 @@ impl Task {
         blame(message, row, cause).recover_by(recovery)
     }
 
-    fn condemn(&mut self, partition: &TopicPartition, offset: Offset, cause: &str) {
+    fn condemn(&mut self, partition: &TopicPartition, offset: Offset, refusal: Refusal) {
         let input = self.inputs().iter().position(|t| *t == partition.topic);
-        if let Some(input) = input.filter(|_| self.outbox.is_some()) {
-            let cause = cause.to_owned();
-            self.condemned.entry((input, offset)).or_insert(cause);
+        if let Some(input) = input {
+            self.condemned.entry((input, offset)).or_insert(refusal);
         }
     }
 
@@ -238,9 +262,10 @@ impl Task {
 
     #[cold]
     fn verdict(&self, input: usize, offset: Offset) -> Option<Error> {
-        let cause = self.condemned.get(&(input, offset))?;
+        let refusal = self.condemned.get(&(input, offset))?;
         let message = "an external system refused the row of this record";
-        let error = Error::new(ErrorKind::Processing, message).because(cause.clone());
+        let error = Error::new(ErrorKind::Processing, message).at_node(&refusal.sink);
+        let error = error.because(refusal.cause.clone());
         Some(match self.scope.position() {
             Some(position) => error.at(position),
             None => error,

@@ -327,6 +327,26 @@ fn a_refused_row_takes_its_record_along_where_the_handler_goes_on() {
 }
 
 #[test]
+fn a_record_that_was_given_up_stops_a_successor_that_gives_up_nothing() {
+    let database = Database::default();
+    database.0.lock().unwrap().refuses = "yacht";
+    let lines: [&[_]; 2] = [&[(1, "tea"), (2, "yacht"), (3, "milk")], &[]];
+    let mut first = task(&database, lines, OnFailedRecord::Continue);
+    process(&mut first, 3);
+    commit(&mut first).unwrap_err();
+    first.rolled_back().unwrap();
+    process(&mut first, 3);
+    commit(&mut first).unwrap();
+
+    // Its row is not there, though the positions are beyond it: that must not pass for written.
+    let mut second = task(&database, lines, OnFailedRecord::Fail);
+    process(&mut second, 1);
+    let error = second.process_next().err().expect("it stops there");
+    let text = error.to_string();
+    assert!(text.contains("node database, a-0 at offset 1"), "{text}");
+}
+
+#[test]
 fn a_system_that_is_away_is_named_with_where_the_batch_begins_and_tried_again() {
     let database = Database::default();
     database.0.lock().unwrap().away = true;

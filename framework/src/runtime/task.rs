@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::attempt::{Attempt, Retrying};
 use super::careful::LeftOut;
+use super::external::Refusal;
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::handler::Handlers;
 use crate::metrics::Drops;
@@ -68,7 +69,7 @@ pub(crate) struct Task {
     /// The record of the open batch that was processed last.
     last: Option<(usize, Offset)>,
     /// Records whose rows an external system refused, and why.
-    pub(super) condemned: BTreeMap<(usize, Offset), String>,
+    pub(super) condemned: BTreeMap<(usize, Offset), Refusal>,
 }
 
 /// A store that can be restored.

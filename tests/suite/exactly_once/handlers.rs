@@ -12,7 +12,7 @@ use std::{
 
 use onceflow_framework::{
     App, Context, Error, Fault, Processor, Record, State, Timestamp, Topology, TopologyBuilder,
-    config::{Config, ConfigBuilder},
+    config::{Config, ConfigBuilder, Guarantee},
     handler::{ErrorContext, OnFailedRecord, OnRefusedOutput, Response, Retry, UncaughtResponse},
     processor::{Punctuation, PunctuationKind},
     topology::{Consumed, Produced},
@@ -162,6 +162,25 @@ fn an_output_that_the_broker_refuses_is_found_and_left_out_and_its_neighbours_co
     large_outputs_are_left_out(&shop, config);
 }
 
+/// Without transactions outputs may repeat, and are left out all the same.
+#[test]
+fn at_least_once_an_output_that_the_broker_refuses_is_left_out_and_none_else() {
+    let shop = Shop::with_output("refused-alo", 1, &[("max.message.bytes", "2000")]);
+    shop.feed(0, &GOODS);
+    let config = shop
+        .config()
+        .guarantee(Guarantee::AtLeastOnce)
+        .on_refused_output(OnRefusedOutput::Continue)
+        .dead_letter_topic(&shop.dead);
+    let program = Program::start(shop.topology(sell), config.build().unwrap()).unwrap();
+    shop.wait_until_consumed(0, 7);
+    program.close().unwrap();
+    let set = |texts: Vec<String>| texts.into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(set(shop.sold()), set(small_ones()));
+    let large = ["large 1", "large 2", "large 3"].map(str::to_owned);
+    assert_eq!(set(shop.buried()), BTreeSet::from(large));
+}
+
 #[test]
 fn a_refused_output_stops_the_application_at_its_input_unless_a_handler_goes_on() {
     let shop = Shop::new("too-large-fails", 1);
@@ -258,6 +277,27 @@ fn a_record_that_stays_away_is_given_up_within_the_time_of_its_attempts() {
     assert_eq!(calls.load(Ordering::Relaxed), 5);
     assert_eq!(shop.sold(), ["a", "b"]);
     assert_eq!(shop.buried(), ["flaky"]);
+}
+
+/// Whatever the guarantee: without a failure of anything else there is nothing to lose or to repeat.
+#[test]
+fn a_record_is_tried_again_under_the_weaker_guarantees_too() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::AtMostOnce] {
+        let shop = Shop::new("retried-weaker", 1);
+        shop.feed(0, &["a", "flaky", "b"]);
+        let (calls, work) = flaky(2);
+        let config = shop
+            .config()
+            .guarantee(guarantee)
+            .retry(Retry::times(2).first_pause(Duration::from_millis(300)));
+        let program = Program::start(shop.topology(work), config.build().unwrap()).unwrap();
+        wait_until("the record has passed", || {
+            calls.load(Ordering::Relaxed) == 3
+        });
+        wait_until("all is sold", || shop.sold().len() == 3);
+        program.close().unwrap();
+        assert_eq!(shop.sold(), ["a", "flaky", "b"], "{guarantee}");
+    }
 }
 
 #[test]

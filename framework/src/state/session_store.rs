@@ -88,6 +88,55 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
         })
     }
 
+    /// As [`put`](Self::put), but for the changelog: a [`log`](Self::log) before the commit is owed.
+    /// Answers how many bytes are stored; only for what the store [`keeps`](Self::keeps).
+    ///
+    /// # Errors
+    ///
+    /// When the session ends before the epoch, or key or value cannot be serialized.
+    pub fn stage(&self, key: &K, session: Window, value: Option<&V>) -> Result<usize, Error> {
+        let (end, start) = (session.end.as_millis(), start_bytes(session));
+        let mut length = 0;
+        self.raw.with_bytes_of(&self.value, value, |stored| {
+            length = stored.map_or(0, <[u8]>::len);
+            self.raw.stage(key, (end, &start), stored)
+        })?;
+        Ok(length)
+    }
+
+    /// Logs the value of a session as of `at`, and answers it: once for any number of
+    /// [`stage`](Self::stage)s. That it is deleted is logged with these headers; nothing is logged,
+    /// and nothing answered, if there is no value and was none.
+    ///
+    /// # Errors
+    ///
+    /// When the stored bytes cannot be read, or the changelog record cannot be sent.
+    pub fn log(
+        &self,
+        key: &K,
+        session: Window,
+        (was_there, at): (bool, Timestamp),
+        of_deletion: &Headers,
+    ) -> Result<Option<V>, Error> {
+        let (end, start) = (session.end.as_millis(), start_bytes(session));
+        self.raw.log(key, (end, &start), |logged_key, stored| {
+            if stored.is_some() {
+                self.raw.log.send(logged_key, stored, Some(at))?;
+            } else if was_there {
+                let log = &self.raw.log;
+                log.send_with(logged_key, None, Some(at), of_deletion)?;
+            }
+            let value = stored.map(|bytes| self.raw.read(&self.value, bytes));
+            value.transpose()
+        })
+    }
+
+    /// Whether a session that is put now would be kept: its end is not past the retention.
+    #[must_use]
+    pub fn keeps(&self, session: Window) -> bool {
+        self.raw.is_kept(session.end.as_millis())
+    }
+
     /// Removes a session.
     ///
     /// # Errors

@@ -137,6 +137,56 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
         self.raw.put(key, start, &sequence, write)
     }
 
+    /// As [`put`](Self::put), but for the changelog: a [`log`](Self::log) before the commit is owed.
+    /// Answers how many bytes are stored; only for what the store [`keeps`](Self::keeps).
+    ///
+    /// # Errors
+    ///
+    /// When `start` is negative, or key or value cannot be serialized.
+    pub fn stage(&self, key: &K, value: Option<&V>, start: Timestamp) -> Result<usize, Error> {
+        let mut length = 0;
+        self.raw.with_bytes_of(&self.value, value, |stored| {
+            length = stored.map_or(0, <[u8]>::len);
+            self.raw.stage(key, (start.as_millis(), &[0; 4]), stored)
+        })?;
+        Ok(length)
+    }
+
+    /// Logs the value of a key in the window that begins at `start`, and answers it: once for any
+    /// number of [`stage`](Self::stage)s. What carries no time of its own is logged as of `at`, a
+    /// deletion with these headers; nothing is logged, and nothing answered, if there is no value
+    /// and was none.
+    ///
+    /// # Errors
+    ///
+    /// When the stored bytes cannot be read, or the changelog record cannot be sent.
+    pub fn log(
+        &self,
+        key: &K,
+        start: Timestamp,
+        (was_there, at): (bool, Timestamp),
+        of_deletion: &Headers,
+    ) -> Result<Option<V>, Error> {
+        let place = (start.as_millis(), &[0; 4][..]);
+        self.raw.log(key, place, |logged_key, stored| {
+            let (logged, logged_at) = match stored {
+                Some(bytes) if self.shape.timestamped => {
+                    let (time, value) = split_timestamp(bytes);
+                    (Some(value), time)
+                }
+                stored => (stored, at),
+            };
+            if stored.is_some() {
+                self.raw.log.send(logged_key, logged, Some(logged_at))?;
+            } else if was_there {
+                let log = &self.raw.log;
+                log.send_with(logged_key, None, Some(at), of_deletion)?;
+            }
+            let value = stored.map(|bytes| self.raw.read(&self.value, bytes));
+            value.transpose()
+        })
+    }
+
     /// Values of a key whose windows begin from `from` to `to`, both included, by start.
     ///
     /// # Errors

@@ -123,10 +123,7 @@ impl<K: 'static> WindowedStore<K> {
         rest: &[u8],
         write: Write<'_>,
     ) -> Result<(), Error> {
-        if time < 0 {
-            let message = format!("a window cannot begin or end at {time}, before the epoch");
-            return Err(self.log.error(&message));
-        }
+        self.check_time(time)?;
         let mut stored_key = self.scratch.borrow_mut();
         self.write_key(key, time, rest, &mut stored_key)?;
         let logged_key = &stored_key[SEGMENT_BYTES..];
@@ -145,6 +142,50 @@ impl<K: 'static> WindowedStore<K> {
             store.put(&stored_key, write.stored);
         }
         Ok(())
+    }
+
+    /// Whether a put at that time would be kept.
+    pub(super) fn is_kept(&self, time: i64) -> bool {
+        let observed = self.store.borrow().observed_ms().max(time);
+        time >= self.segments.kept_from_ms(observed)
+    }
+
+    /// Stores without logging: a [`log`](Self::log) before the commit is owed.
+    pub(super) fn stage(
+        &self,
+        key: &K,
+        (time, rest): (i64, &[u8]),
+        stored: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        self.check_time(time)?;
+        let mut stored_key = self.scratch.borrow_mut();
+        self.write_key(key, time, rest, &mut stored_key)?;
+        let mut store = self.store.borrow_mut();
+        store.observe(time);
+        store.put(&stored_key, stored);
+        Ok(())
+    }
+
+    /// Has `send` log what is stored, even if time has passed it since.
+    pub(super) fn log<R>(
+        &self,
+        key: &K,
+        (time, rest): (i64, &[u8]),
+        send: impl FnOnce(&[u8], Option<&[u8]>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut stored_key = self.scratch.borrow_mut();
+        self.write_key(key, time, rest, &mut stored_key)?;
+        let logged_key = &stored_key[SEGMENT_BYTES..];
+        let store = self.store.borrow();
+        store.get(&stored_key, |stored| send(logged_key, stored))?
+    }
+
+    fn check_time(&self, time: i64) -> Result<(), Error> {
+        if time >= 0 {
+            return Ok(());
+        }
+        let message = format!("a window cannot begin or end at {time}, before the epoch");
+        Err(self.log.error(&message))
     }
 
     /// Logs a deletion of what was never there: the store, and its time, stay as they are.

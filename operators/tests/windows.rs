@@ -287,3 +287,31 @@ fn windows_that_cannot_be_are_told_when_the_topology_is_built() {
     ]);
     assert_eq!(wrong.len(), 3, "{wrong:?}");
 }
+
+#[test]
+fn a_window_that_one_record_makes_twice_is_counted_once_downstream() {
+    let builder = StreamsBuilder::new();
+    let within = SlidingWindows::of_time_difference_and_grace(ms(7), ms(100));
+    builder
+        .stream("in", Consumed::<String, i64>::new())
+        .group_by_key(Grouped::new())
+        .windowed_by(within)
+        .count()
+        .group_by(
+            |row, count: i64| (row.window.start.as_millis(), count),
+            Grouped::new(),
+        )
+        .reduce(|a, b| a + b, |a, b| a - b)
+        .to_stream()
+        .to("counted", Produced::with(i64(), nullable(i64())));
+    let driver = TestDriver::new(builder.build().unwrap()).unwrap();
+    let input = driver.input_topic("in", utf8(), i64());
+    // [2, 9] begins right behind the first record and ends at the second: it is the right window
+    // of the one and the left window of the other.
+    for at in [1, 9] {
+        input.pipe("a", 1, Timestamp::from_millis(at)).unwrap();
+    }
+    let counted = driver.output_topic("counted", i64(), i64());
+    let last: BTreeMap<_, _> = counted.read_key_values().unwrap().into_iter().collect();
+    assert_eq!(last, BTreeMap::from([(0, 1), (2, 1)]));
+}

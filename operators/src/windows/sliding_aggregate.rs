@@ -13,6 +13,8 @@
 //! - Every record has a left window, which ends at it; the windows between follow from their
 //!   neighbours' rows, so no record is read again.
 //! - A row's time is the highest of its records: it tells whether a window reaches to another one.
+//! - A record's left window may be the right one of the record before: it is made twice, as in
+//!   Kafka Streams, with the same row, and the second change replaces the first.
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;

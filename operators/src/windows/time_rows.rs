@@ -36,7 +36,8 @@ pub(super) struct TimeRows<K, X, A, U> {
 pub(super) enum Before<A> {
     /// The row itself, or nothing.
     Row(Option<ValueAndTimestamp<A>>),
-    /// The row of another window, whose records are in this one too.
+    /// The row of another window, whose records are in this one too. The window may have a row
+    /// of its own, which is replaced.
     Of(Option<ValueAndTimestamp<A>>),
 }
 
@@ -68,15 +69,19 @@ where
         before: Before<A>,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
-        let (before, is_own) = match before {
-            Before::Row(row) => (row, true),
-            Before::Of(row) => (row, false),
+        let (before, old) = match before {
+            Before::Row(row) => {
+                let own = row.as_ref().filter(|_| self.sends_old);
+                let old = own.map(|own| own.value.clone());
+                (row, old)
+            }
+            Before::Of(row) if self.sends_old => (row, self.get(&record.key)?),
+            Before::Of(row) => (row, None),
         };
         let (row, timestamp) = match before {
             Some(row) => (Some(row.value), row.timestamp.max(record.timestamp)),
             None => (None, record.timestamp),
         };
-        let old = row.as_ref().filter(|_| self.sends_old && is_own).cloned();
         let new = (self.update)(&record.key.key, record.value.clone(), row);
         let new = new.filter(|new| !self.result.is_null(new));
         let row = new.map(|value| ValueAndTimestamp { value, timestamp });
@@ -84,6 +89,11 @@ where
         let new = row.map(|row| row.value);
         let change = Change::latest(old, new);
         self.hand_on(&record.key, (change, timestamp), &record.headers, ctx)
+    }
+
+    fn get(&self, key: &Windowed<K>) -> Result<Option<A>, Error> {
+        let row = self.store().get(&key.key, key.window.start)?;
+        Ok(row.map(|row| row.value))
     }
 
     /// Gives a window the row of another one that holds the same records.

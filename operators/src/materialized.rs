@@ -215,8 +215,7 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
 
     /// What its store keeps, and how much of its changes are held back, of what the topology allows.
     pub(crate) fn kept(&self, lowering: &Lowering<'_>) -> Kept {
-        let bytes_max = lowering.cache_bytes_max.filter(|_| self.cached);
-        let rows = match (self.history, bytes_max) {
+        let rows = match (self.history, self.cache_bytes_max(lowering)) {
             (Some(_), _) => Rows::Versions,
             (None, Some(bytes_max)) => Rows::HeldBack { bytes_max },
             (None, None) => Rows::Latest,
@@ -226,6 +225,11 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             rows,
             logged_headers,
         }
+    }
+
+    /// How much of its changes are held back, of what the topology allows.
+    pub(crate) fn cache_bytes_max(&self, lowering: &Lowering<'_>) -> Option<usize> {
+        lowering.cache_bytes_max.filter(|_| self.cached)
     }
 
     /// Notes, for `build` to tell, that a table in windows has no versions.

@@ -87,6 +87,8 @@ impl BuildOptions {
     /// default, holds nothing back.
     ///
     /// Nothing is held across a commit, so results come as soon as without; there are fewer.
+    /// Windows that are emitted when they close, versioned tables, and cogroups in windows or
+    /// with a table behind them that subtracts old values tell as much as without.
     ///
     /// ```
     /// use onceflow::prelude::*;

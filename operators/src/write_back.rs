@@ -74,16 +74,33 @@ impl<K: Data, V: Data> WriteBack<K, V> {
     /// Writes a row and holds its change back.
     pub(crate) fn hold(&mut self, row: &Row<'_, K, V>, update: Update<K, V>) -> Result<(), Error> {
         let key: Box<[u8]> = Box::from(row.key_bytes());
-        let before = self.numbers.remove(&key);
-        let before = before.and_then(|number| self.held.remove(&number));
-        let old = match before {
-            Some((_, held)) => {
-                self.bytes -= held.bytes;
-                held.old
-            }
+        let old = match self.take(&key) {
+            Some(held) => held.old,
             None => row.get()?.map(|row| row.value),
         };
         let stored = row.stage(update.change.new.as_ref(), update.timestamp)?;
+        self.keep(key, old, update, stored);
+        Ok(())
+    }
+
+    /// Holds back the change of a row that is written already; `stored` bytes of it.
+    pub(crate) fn hold_written(&mut self, key: Box<[u8]>, mut update: Update<K, V>, stored: usize) {
+        let old = match self.take(&key) {
+            Some(held) => held.old,
+            None => update.change.old.take(),
+        };
+        self.keep(key, old, update, stored);
+    }
+
+    /// No longer holds a row, if it did.
+    pub(crate) fn take(&mut self, key: &[u8]) -> Option<Held<K, V>> {
+        let number = self.numbers.remove(key)?;
+        let (_, held) = self.held.remove(&number)?;
+        self.bytes -= held.bytes;
+        Some(held)
+    }
+
+    fn keep(&mut self, key: Box<[u8]>, old: Option<V>, update: Update<K, V>, stored: usize) {
         let held = Held {
             key: update.key,
             old,
@@ -95,7 +112,6 @@ impl<K: Data, V: Data> WriteBack<K, V> {
         self.updates += 1;
         self.numbers.insert(key.clone(), self.updates);
         self.held.insert(self.updates, (key, held));
-        Ok(())
     }
 
     /// The row that was not updated for the longest, if there is one.

@@ -39,8 +39,7 @@ fn table() -> StreamsBuilder {
 
 #[test]
 fn a_row_is_logged_without_headers_and_its_deletion_with_them() {
-    let options = BuildOptions::new().with_headers_of_deletions();
-    for options in [options.clone(), options.with_cache_bytes(1 << 20)] {
+    for options in with_headers() {
         let driver = play(table(), &options).unwrap();
         let expected = [(false, vec![]), (true, vec!["bob".to_owned()])];
         assert_eq!(
@@ -58,22 +57,49 @@ fn deletions_have_no_headers_unless_that_is_asked_for() {
     assert_eq!(logged(&driver, "app-rows-changelog"), expected);
 }
 
+/// With headers, without and with a cache.
+fn with_headers() -> [BuildOptions; 2] {
+    let options = BuildOptions::new().with_headers_of_deletions();
+    [options.clone(), options.with_cache_bytes(1 << 20)]
+}
+
+fn grouped(builder: &StreamsBuilder) -> KGroupedStream<String, String> {
+    let stream: KStream<String, Option<String>> = builder.stream("in", Consumed::new());
+    let values = stream.map_values(|value| value.unwrap_or_default());
+    values.group_by_key(Grouped::new())
+}
+
 #[test]
 fn a_session_that_is_merged_goes_with_the_headers_of_the_record_that_merges() {
-    let builder = StreamsBuilder::new();
-    let stream: KStream<String, Option<String>> = builder.stream("in", Consumed::new());
-    stream
-        .map_values(|value| value.unwrap_or_default())
-        .group_by_key(Grouped::new())
-        .windowed_by(SessionWindows::of_inactivity_gap_with_no_grace(
-            Duration::from_millis(10),
-        ))
-        .count_with(Materialized::as_store("sessions"));
-    let driver = play(builder, &BuildOptions::new().with_headers_of_deletions()).unwrap();
-    let expected = [
-        (false, vec![]),
-        (true, vec!["bob".to_owned()]),
-        (false, vec![]),
-    ];
-    assert_eq!(logged(&driver, "app-sessions-changelog"), expected);
+    for options in with_headers() {
+        let builder = StreamsBuilder::new();
+        let gap = Duration::from_millis(10);
+        let windows = SessionWindows::of_inactivity_gap_with_no_grace(gap);
+        grouped(&builder)
+            .windowed_by(windows)
+            .count_with(Materialized::as_store("sessions"));
+        let driver = play(builder, &options).unwrap();
+        let expected = [
+            (false, vec![]),
+            (true, vec!["bob".to_owned()]),
+            (false, vec![]),
+        ];
+        let topic = "app-sessions-changelog";
+        assert_eq!(logged(&driver, topic), expected, "{options:?}");
+    }
+}
+
+#[test]
+fn a_window_that_a_record_empties_goes_with_its_headers() {
+    for options in with_headers() {
+        let builder = StreamsBuilder::new();
+        let windows = TimeWindows::of_size_with_no_grace(Duration::from_millis(10));
+        grouped(&builder)
+            .windowed_by(windows)
+            .reduce_with(|_, _| None::<String>, Materialized::as_store("windows"));
+        let driver = play(builder, &options).unwrap();
+        let expected = [(false, vec![]), (true, vec!["bob".to_owned()])];
+        let topic = "app-windows-changelog";
+        assert_eq!(logged(&driver, topic), expected, "{options:?}");
+    }
 }

@@ -23,6 +23,7 @@ mod shared_store;
 mod windowed_by;
 mod time_windowed;
 mod time_rows;
+mod window_table;
 mod time_aggregate;
 mod sliding_aggregate;
 mod session_windowed;

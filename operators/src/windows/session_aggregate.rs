@@ -19,10 +19,12 @@ use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Window, Windo
 use super::emit::{EmitStrategy, OperatorTime};
 use super::session_windows::SessionWindows;
 use super::time_rows::RowContext;
+use super::window_table::HeldWindows;
 use crate::Data;
 use crate::change::Change;
 use crate::logged_headers::LoggedHeaders;
 use crate::null::{OrNull, present};
+use crate::write_back::Update;
 
 /// Session windows in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,8 @@ pub(super) struct SessionAggregate<K0, V0, K, X, A, T, U, M> {
     pub(super) time: OperatorTime,
     pub(super) sends_old: bool,
     pub(super) logged_headers: LoggedHeaders,
+    /// Holds changes back, if the table is cached.
+    pub(super) held: Option<HeldWindows<K, A>>,
     pub(super) fold: Arc<Fold<T, U, M>>,
     pub(super) types: PhantomData<fn(K0, V0, X)>,
 }
@@ -80,17 +84,6 @@ where
     fn store(&self) -> &SessionStore<K, A> {
         let store = self.store.as_ref();
         store.expect("init opens the store before the first record")
-    }
-
-    fn put(
-        &self,
-        key: &K,
-        session: Window,
-        row: Option<&A>,
-        headers: &Headers,
-    ) -> Result<(), Error> {
-        let headers = self.logged_headers.of(row, headers);
-        self.store().put_with_headers(key, session, row, headers)
     }
 
     /// The sessions that a record at that time touches, by end.
@@ -114,17 +107,33 @@ where
         sessions.collect()
     }
 
-    fn hand_on(
+    /// Writes the row of a session and hands its change on.
+    fn write(
         &self,
-        key: Windowed<K>,
-        change: Change<A>,
+        (key, change): (Windowed<K>, Change<A>),
+        (at, headers): (Timestamp, &Headers),
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
+        // As in Kafka Streams, a session's time is its end, and it has headers only from a cache.
+        let timestamp = key.window.end;
+        if let Some(held) = &self.held {
+            let headers = headers.clone();
+            let update = Update {
+                key,
+                change,
+                timestamp,
+                at,
+                headers,
+            };
+            return held.update(self.store(), update, ctx);
+        }
+        let new = change.new.as_ref();
+        let logged = self.logged_headers.of(new, headers);
+        self.store()
+            .put_with_headers(&key.key, key.window, new, logged)?;
         if self.emit.is_on_close() {
             return Ok(());
         }
-        // As in Kafka Streams, a session's time is its end, and it has no headers.
-        let timestamp = key.window.end;
         ctx.forward(Record::new(key, change, timestamp))
     }
 
@@ -190,10 +199,11 @@ where
         };
         let before = self.time.get();
         let now = self.time.advance(record.timestamp);
-        self.emit_closed((before, now), &record.headers, ctx)?;
+        let (at, headers) = (record.timestamp, record.headers);
+        self.emit_closed((before, now), &headers, ctx)?;
         let closed = self.gaps.close(now);
-        let touched = self.touched(&key, record.timestamp, closed)?;
-        let own = Window::new(record.timestamp, record.timestamp);
+        let touched = self.touched(&key, at, closed)?;
+        let own = Window::new(at, at);
         let session = touched.iter().fold(own, |session, (touched, _)| {
             let start = session.start.min(touched.start);
             Window::new(start, session.end.max(touched.end))
@@ -204,20 +214,21 @@ where
         }
         let (mut row, mut old) = (None, None);
         for (touched, touched_row) in touched {
-            let of_touched = Some(&touched_row).filter(|_| self.sends_old).cloned();
+            let tells_old = self.sends_old || self.held.is_some();
+            let of_touched = Some(&touched_row).filter(|_| tells_old).cloned();
             if session == own {
                 old = of_touched;
             } else {
-                self.put(&key, touched, None, &record.headers)?;
                 let gone = Change::latest(of_touched, None);
-                self.hand_on(Windowed::new(key.clone(), touched), gone, ctx)?;
+                let touched = Windowed::new(key.clone(), touched);
+                self.write((touched, gone), (at, &headers), ctx)?;
             }
             row = (self.fold.merge)(&key, row, touched_row);
         }
         let new = (self.fold.update)(&key, value, row);
         let new = new.filter(|new| !self.result.is_null(new));
-        self.put(&key, session, new.as_ref(), &record.headers)?;
-        self.hand_on(Windowed::new(key, session), Change::latest(old, new), ctx)
+        let session = Windowed::new(key, session);
+        self.write((session, Change::latest(old, new)), (at, &headers), ctx)
     }
 
     fn punctuate(
@@ -231,5 +242,10 @@ where
             Some(now) => self.emit_closed((before, now), &Headers::new(), ctx),
             None => Ok(()),
         }
+    }
+
+    fn flush(&mut self, ctx: &mut RowContext<K, A>) -> Result<(), Fault> {
+        let flush = |held: &HeldWindows<K, A>| held.flush(self.store(), ctx);
+        self.held.as_ref().map_or(Ok(()), flush)
     }
 }

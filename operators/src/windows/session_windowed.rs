@@ -15,6 +15,7 @@ use super::emit::{EmitStrategy, OperatorTime};
 use super::session_aggregate::{Fold, Gaps, SessionAggregate};
 use super::session_windows::SessionWindows;
 use super::shared_store::SharedStore;
+use super::window_table::HeldWindows;
 use crate::Data;
 use crate::graph::Graph;
 use crate::grouped::KGroupedStream;
@@ -312,6 +313,8 @@ impl<K: Data, A: Data> SessionWrite<K, A> {
         M: Fn(&K, Option<A>, A) -> Option<A> + Send + Sync + 'static,
     {
         let builder = self.store_builder();
+        let cache = self.materialized.cache_bytes_max(lowering);
+        let cache = cache.filter(|_| !self.emit.is_on_close());
         let (emit, gaps) = (self.emit, Gaps::from(&self.windows));
         let (sends_old, fold) = (self.keeping.sends_old(), Arc::new(fold));
         let (name, store, shared) = (self.name, self.store, self.shared);
@@ -329,6 +332,9 @@ impl<K: Data, A: Data> SessionWrite<K, A> {
                 time: OperatorTime::new(emit.idle_after()),
                 sends_old,
                 logged_headers,
+                held: cache.map(|bytes_max| {
+                    HeldWindows::new(&materialized.key, bytes_max, (sends_old, logged_headers))
+                }),
                 fold: Arc::clone(&fold),
                 types: PhantomData,
             },

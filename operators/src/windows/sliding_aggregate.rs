@@ -325,4 +325,8 @@ where
             None => Ok(()),
         }
     }
+
+    fn flush(&mut self, ctx: &mut RowContext<K, A>) -> Result<(), Fault> {
+        self.rows.flush(ctx)
+    }
 }

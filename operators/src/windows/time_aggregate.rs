@@ -190,6 +190,10 @@ where
             None => Ok(()),
         }
     }
+
+    fn flush(&mut self, ctx: &mut RowContext<K, A>) -> Result<(), Fault> {
+        self.rows.flush(ctx)
+    }
 }
 
 #[cfg(test)]

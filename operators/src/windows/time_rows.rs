@@ -10,9 +10,11 @@ use onceflow_framework::state::{TimestampedWindowStore, ValueAndTimestamp};
 use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Window, Windowed};
 
 use super::emit::EmitStrategy;
+use super::window_table::HeldWindows;
 use crate::Data;
 use crate::change::Change;
 use crate::logged_headers::LoggedHeaders;
+use crate::write_back::Update;
 
 /// The context of an aggregation in windows.
 pub(super) type RowContext<K, A> = Context<Windowed<K>, Change<A>>;
@@ -29,6 +31,8 @@ pub(super) struct TimeRows<K, X, A, U> {
     /// Makes a new row of a value and the old row.
     pub(super) update: Arc<U>,
     pub(super) store: Option<TimestampedWindowStore<K, A>>,
+    /// Holds changes back, if the table is cached.
+    pub(super) held: Option<HeldWindows<K, A>>,
     pub(super) types: PhantomData<fn(X)>,
 }
 
@@ -69,13 +73,14 @@ where
         before: Before<A>,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
+        let tells_old = self.sends_old || self.held.is_some();
         let (before, old) = match before {
             Before::Row(row) => {
-                let own = row.as_ref().filter(|_| self.sends_old);
+                let own = row.as_ref().filter(|_| tells_old);
                 let old = own.map(|own| own.value.clone());
                 (row, old)
             }
-            Before::Of(row) if self.sends_old => (row, self.get(&record.key)?),
+            Before::Of(row) if tells_old => (row, self.get(&record.key)?),
             Before::Of(row) => (row, None),
         };
         let (row, timestamp) = match before {
@@ -84,11 +89,14 @@ where
         };
         let new = (self.update)(&record.key.key, record.value.clone(), row);
         let new = new.filter(|new| !self.result.is_null(new));
-        let row = new.map(|value| ValueAndTimestamp { value, timestamp });
-        self.put(&record.key, row.as_ref(), &record.headers)?;
-        let new = row.map(|row| row.value);
-        let change = Change::latest(old, new);
-        self.hand_on(&record.key, (change, timestamp), &record.headers, ctx)
+        let update = Update {
+            key: record.key.clone(),
+            change: Change::latest(old, new),
+            timestamp,
+            at: record.timestamp,
+            headers: record.headers.clone(),
+        };
+        self.write(update, ctx)
     }
 
     fn get(&self, key: &Windowed<K>) -> Result<Option<A>, Error> {
@@ -104,38 +112,51 @@ where
         headers: &Headers,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
-        self.put(key, Some(row), headers)?;
-        let change = Change::latest(None, Some(row.value.clone()));
-        self.hand_on(key, (change, row.timestamp), headers, ctx)
+        let update = Update {
+            key: key.clone(),
+            change: Change::latest(None, Some(row.value.clone())),
+            timestamp: row.timestamp,
+            at: row.timestamp,
+            headers: headers.clone(),
+        };
+        self.write(update, ctx)
     }
 
-    fn put(
+    /// Writes a row and hands its change on: now, with the next flush, or when the window closes.
+    fn write(
         &self,
-        key: &Windowed<K>,
-        row: Option<&ValueAndTimestamp<A>>,
-        headers: &Headers,
-    ) -> Result<(), Error> {
-        let headers = self.logged_headers.of(row, headers);
-        self.store()
-            .put_with_headers(&key.key, row, key.window.start, headers)
-    }
-
-    fn hand_on(
-        &self,
-        key: &Windowed<K>,
-        (value, timestamp): (Change<A>, Timestamp),
-        headers: &Headers,
+        update: Update<Windowed<K>, A>,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
+        if let Some(held) = &self.held {
+            return held.update(self.store(), update, ctx);
+        }
+        let Update {
+            key,
+            change,
+            timestamp,
+            headers,
+            ..
+        } = update;
+        let row = change
+            .new
+            .map(|value| ValueAndTimestamp { value, timestamp });
+        let start = key.window.start;
+        let logged = self.logged_headers.of(row.as_ref(), &headers);
+        self.store()
+            .put_with_headers(&key.key, row.as_ref(), start, logged)?;
         if self.emit.is_on_close() {
             return Ok(());
         }
-        ctx.forward(Record {
-            key: key.clone(),
-            value,
-            timestamp,
-            headers: headers.clone(),
-        })
+        let new = row.map(|row| row.value);
+        let told = Record::new(key, Change::latest(change.old, new), timestamp);
+        ctx.forward(told.with_headers(headers))
+    }
+
+    /// Tells what is held back.
+    pub(super) fn flush(&self, ctx: &mut RowContext<K, A>) -> Result<(), Fault> {
+        let flush = |held: &HeldWindows<K, A>| held.flush(self.store(), ctx);
+        self.held.as_ref().map_or(Ok(()), flush)
     }
 
     /// Hands on every row whose window begins from `from` to `to`, by start and key.

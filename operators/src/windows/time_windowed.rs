@@ -19,6 +19,7 @@ use super::time_aggregate::{Starts, TimeAggregate};
 use super::time_rows::TimeRows;
 use super::time_windows::TimeWindows;
 use super::unlimited_windows::UnlimitedWindows;
+use super::window_table::HeldWindows;
 use crate::Data;
 use crate::graph::Graph;
 use crate::grouped::KGroupedStream;
@@ -378,6 +379,7 @@ impl<K: Data, A: Data> Write<K, A> {
         X: Data,
     {
         let store = self.store_builder();
+        let cache = self.materialized.cache_bytes_max(lowering);
         let (take, update) = (Arc::clone(take), Arc::clone(update));
         let (key, result) = (
             self.materialized.key.clone(),
@@ -387,6 +389,7 @@ impl<K: Data, A: Data> Write<K, A> {
         let (name, store_name, shared) = (self.name, self.store, self.shared);
         let rows_name = Arc::clone(&store_name);
         let logged_headers = lowering.logged_headers;
+        let (cache, held_key) = (cache.filter(|_| !emit.is_on_close()), key.clone());
         let rows = move || TimeRows {
             name: Arc::clone(&rows_name),
             size: kind.size(),
@@ -396,6 +399,9 @@ impl<K: Data, A: Data> Write<K, A> {
             logged_headers,
             update: Arc::clone(&update),
             store: None,
+            held: cache.map(|bytes_max| {
+                HeldWindows::new(&held_key, bytes_max, (sends_old, logged_headers))
+            }),
             types: PhantomData,
         };
         let time = move || OperatorTime::new(emit.idle_after());

@@ -44,8 +44,6 @@ pub(super) struct Build {
     pub(super) branches: BTreeMap<String, Vec<String>>,
     /// The timestamp extractor of sources that name none.
     pub(super) extractor: String,
-    /// Whether tables hold changes back until a commit.
-    pub(super) caches: bool,
 }
 
 /// Names the operator that follows, if the op has a name.
@@ -60,14 +58,13 @@ macro_rules! named {
 pub(super) use named;
 
 impl Build {
-    pub(super) fn new(extractor: &str, caches: bool) -> Self {
+    pub(super) fn new(extractor: &str) -> Self {
         Build {
             builder: StreamsBuilder::new(),
             low_level: None,
             made: BTreeMap::new(),
             branches: BTreeMap::new(),
             extractor: extractor.to_owned(),
-            caches,
         }
     }
 

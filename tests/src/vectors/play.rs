@@ -90,9 +90,7 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let config = Fields::of("config", case.value("config"));
     let on_bad_record = check_config(&config)?;
     let extractor = config.text_or("default.timestamp.extractor");
-    let cache_bytes = config.text_or("statestore.cache.max.bytes");
-    let caches = cache_bytes.is_some_and(|bytes| bytes != "0");
-    let mut build = Build::new(extractor.unwrap_or("fail"), caches);
+    let mut build = Build::new(extractor.unwrap_or("fail"));
     let options = build_options(&config);
     if keeps_headers(&config)
         && ops

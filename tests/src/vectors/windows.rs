@@ -19,9 +19,6 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
         let Some(GroupedAs { any, kinds }) = build.input(op) else {
             return Ok(false);
         };
-        if build.caches && op.value("window")["kind"] == "session" {
-            return unplayable("the cache of sessions");
-        }
         build.keep(op, any.windowed(op, kinds)?);
         return Ok(true);
     }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::TestDriver;
 use super::testing::{Text, TextContext, driver, each, history, pipe};
 use crate::metrics::DropReason;
+use crate::record::Headers;
 use crate::serde::utf8;
 use crate::state::StoreBuilder;
 use crate::time::Timestamp;
@@ -230,4 +231,62 @@ fn a_failed_step_does_not_move_the_time_of_a_store() {
         store.get(&"k".to_owned(), at(1)).unwrap(),
         Some("x".to_owned())
     );
+}
+
+/// Stages each letter of a value in turn, `-` as a deletion, then logs the row once.
+fn staging() -> TestDriver {
+    let mut builder = each(|record: Text, ctx: &mut TextContext| {
+        let windows = ctx.window_store::<String, String>("windows")?;
+        let sessions = ctx.session_store::<String, String>("sessions")?;
+        let (key, start) = (&record.key, record.timestamp);
+        let session = Window::new(at(0), start);
+        assert_eq!(windows.keeps(start), sessions.keeps(session));
+        if !windows.keeps(start) {
+            return Ok(());
+        }
+        let was_there = windows.get(key, start)?.is_some();
+        for letter in record.value.chars().map(String::from) {
+            let value = Some(&letter).filter(|letter| *letter != "-");
+            let lengths = [
+                windows.stage(key, value, start)?,
+                sessions.stage(key, session, value)?,
+            ];
+            assert_eq!(lengths, [value.map_or(0, String::len); 2]);
+        }
+        let mut headers = Headers::new();
+        headers.push("by", None);
+        let there_at = (was_there, at(99));
+        let row = windows.log(key, start, there_at, &headers)?;
+        assert_eq!(row, sessions.log(key, session, there_at, &headers)?);
+        ctx.forward(record.with_value(row.unwrap_or_default()))
+    });
+    let retention = Duration::from_millis(RETENTION_MS.unsigned_abs());
+    let span = Duration::from_millis(5);
+    let windows = StoreBuilder::window("windows", retention, span, utf8(), utf8());
+    builder.add_state_store(windows, &["each"]);
+    let sessions = StoreBuilder::session("sessions", retention, utf8(), utf8());
+    builder.add_state_store(sessions, &["each"]);
+    driver(builder)
+}
+
+#[test]
+fn what_is_staged_many_times_is_logged_once_and_only_a_deletion_has_headers() {
+    let driver = staging();
+    // At 2 nothing was there, and nothing is.
+    pipe(&driver, "in", "k=ab@1 k=a-@2 k=c-@1 k=d@30 k=e@9").unwrap();
+    assert_eq!(history(&driver, "out"), "k=b@1 k=@2 k=@1 k=d@30");
+    for topic in ["app-windows-changelog", "app-sessions-changelog"] {
+        let log = driver.topic_history(topic).into_iter();
+        let log = log.map(|logged| {
+            let value = logged.value.map(|value| value.to_vec());
+            (value, logged.headers.iter().count(), logged.timestamp)
+        });
+        let value = |letter: &str| Some(letter.as_bytes().to_vec());
+        let expected = [
+            (value("b"), 0, at(99)),
+            (None, 1, at(99)),
+            (value("d"), 0, at(99)),
+        ];
+        assert_eq!(log.collect::<Vec<_>>(), expected, "{topic}");
+    }
 }

@@ -112,6 +112,7 @@ pub(crate) fn prepare<C: Cluster>(
     let counts = topology.partition_counts(|topic| existing.get(topic).copied())?;
     setup.check_stateful(&counts)?;
     setup.create_internal(&counts)?;
+    setup.await_outputs();
     let application_id = config.application_id();
     let mut inputs = Inputs {
         topics: BTreeMap::new(),
@@ -212,6 +213,19 @@ impl<C: Cluster> Setup<'_, C> {
                 return Err(Error::new(ErrorKind::Unreachable, message));
             }
             Wake::default().sleep(RETRY_PAUSE);
+        }
+    }
+
+    /// The users' output topics may be as new as the internal ones. One that is not led after a while
+    /// was there before, and is the producer's affair.
+    fn await_outputs(&self) {
+        let external = self.topology.sink_topics();
+        let external = external.filter(|topic| !topic.is_internal());
+        let names = external.map(|topic| topic.resolve(self.config.application_id()));
+        let dead_letters = self.config.dead_letter_topic().map(Arc::from);
+        let names: Vec<Arc<str>> = names.chain(dead_letters).collect();
+        if let Err(error) = self.cluster.await_leaders(&names, NEW_TOPIC_GRACE) {
+            tracing::warn!(%error, "an output topic has partitions without a leader");
         }
     }
 

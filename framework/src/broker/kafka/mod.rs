@@ -139,6 +139,11 @@ impl Cluster for KafkaCluster {
         self.topics.partition_counts(topics, timeout)
     }
 
+    fn await_leaders(&self, topics: &[Arc<str>], timeout: Duration) -> Result<(), BrokerError> {
+        let mut topics = topics.iter();
+        topics.try_for_each(|topic| self.topics.await_leaders(topic, timeout))
+    }
+
     fn create_topics(&self, topics: &[NewTopic], timeout: Duration) -> Result<(), BrokerError> {
         self.topics.create(topics, timeout)
     }

@@ -91,7 +91,11 @@ impl Topics {
             .try_for_each(|topic| self.await_leaders(&topic.name, timeout))
     }
 
-    fn await_leaders(&self, topic: &Arc<str>, timeout: Duration) -> Result<(), BrokerError> {
+    pub(super) fn await_leaders(
+        &self,
+        topic: &Arc<str>,
+        timeout: Duration,
+    ) -> Result<(), BrokerError> {
         let pause = Wake::default();
         let looks = timeout.as_millis().div_ceil(LOOK_INTERVAL.as_millis());
         for _ in 0..looks.max(1) {

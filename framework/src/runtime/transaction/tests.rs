@@ -91,6 +91,10 @@ impl Cluster for Script {
         Ok(BTreeMap::new())
     }
 
+    fn await_leaders(&self, _topics: &[Arc<str>], _timeout: Duration) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     fn create_topics(&self, _topics: &[NewTopic], _timeout: Duration) -> Result<(), BrokerError> {
         Ok(())
     }

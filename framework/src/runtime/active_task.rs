@@ -77,8 +77,8 @@ impl Lane {
 
 /// What there is to process.
 enum Pick {
-    /// The prepared head of this lane.
-    Lane(usize),
+    /// The head of this lane, which is prepared: its timestamp and offset.
+    Lane(usize, Timestamp, Offset),
     /// A head that was dropped instead.
     Dropped,
     Nothing,
@@ -140,14 +140,14 @@ impl ActiveTask {
 
     /// Processes the next record.
     pub(crate) fn process_next(&mut self) -> Result<Progress, Error> {
-        let next = match self.pick() {
-            Ok(Pick::Lane(next)) => next,
+        let (next, timestamp, offset) = match self.pick() {
+            Ok(Pick::Lane(next, timestamp, offset)) => (next, timestamp, offset),
             Ok(Pick::Dropped) => return Ok(Progress::Done),
             Ok(Pick::Nothing) => return Ok(Progress::Idle),
             Err(error) => return Ok(Progress::Unreadable(error)),
         };
         let lane = &mut self.lanes[next];
-        let (timestamp, offset) = lane.prepared.take().expect("a picked head is prepared");
+        lane.prepared = None;
         self.touched = true;
         if self.task.isolates() {
             let raw = lane.queue.head().expect("a picked head is there");
@@ -181,7 +181,10 @@ impl ActiveTask {
 
     /// The lane whose head has the lowest timestamp; a head that is dropped is passed over.
     fn pick(&mut self) -> Result<Pick, Error> {
-        let mut best: Option<(Timestamp, usize)> = None;
+        if self.lanes.len() == 1 && self.cuts.is_empty() {
+            return self.pick_only();
+        }
+        let mut best: Option<(Timestamp, Offset, usize)> = None;
         let held_back = self.held_back();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if held_back.get(index) == Some(&true) {
@@ -204,14 +207,33 @@ impl ActiveTask {
                     Prepared::Again => return Ok(Pick::Nothing),
                 }
             }
-            let Some((timestamp, _)) = lane.prepared else {
+            let Some((timestamp, offset)) = lane.prepared else {
                 continue;
             };
-            if best.is_none_or(|(lowest, _)| timestamp < lowest) {
-                best = Some((timestamp, index));
+            if best.is_none_or(|(lowest, _, _)| timestamp < lowest) {
+                best = Some((timestamp, offset, index));
             }
         }
-        Ok(best.map_or(Pick::Nothing, |(_, index)| Pick::Lane(index)))
+        Ok(best.map_or(Pick::Nothing, |(timestamp, offset, index)| {
+            Pick::Lane(index, timestamp, offset)
+        }))
+    }
+
+    /// As [`pick`](Self::pick), where there is nothing to choose from.
+    fn pick_only(&mut self) -> Result<Pick, Error> {
+        let lane = &mut self.lanes[0];
+        let Some(raw) = lane.queue.head() else {
+            return Ok(Pick::Nothing);
+        };
+        match self.task.prepare(lane.input, &raw)? {
+            Prepared::At(timestamp) => Ok(Pick::Lane(0, timestamp, raw.offset)),
+            Prepared::Dropped => {
+                lane.queue.advance();
+                self.touched = true;
+                Ok(Pick::Dropped)
+            }
+            Prepared::Again => Ok(Pick::Nothing),
+        }
     }
 
     /// Makes the wall-clock calls that are due; answers how many.

@@ -255,6 +255,12 @@ impl Task {
         self.scope.stream_time.set(before.1.max(timestamp));
         self.scope.at.set(Some((input, offset)));
         self.last = Some((input, offset));
+        if self.is_plain() {
+            let entry = &self.chain.inputs[input];
+            entry.source.borrow_mut().process(entry.slot)?;
+            self.punctuate(PunctuationKind::StreamTime)?;
+            return Ok(Attempt::Done);
+        }
         self.keep_input((input, offset));
         let condemned = self.verdict_on(input, offset);
         let attempt = self.attempt(|chain| {
@@ -273,6 +279,12 @@ impl Task {
         self.take_results()?;
         self.punctuate(PunctuationKind::StreamTime)?;
         Ok(attempt)
+    }
+
+    /// Whether a record that fails is the affair of its batch, and none waits for an answer from
+    /// outside: what most tasks are.
+    fn is_plain(&self) -> bool {
+        self.outbox.is_none() && self.condemned.is_empty() && self.scope.calls.is_empty()
     }
 
     /// Makes the calls that are due; answers how many.

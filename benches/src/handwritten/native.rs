@@ -25,6 +25,9 @@ use crate::Failure;
 /// Messages taken in one call.
 const MESSAGES_MAX: usize = 1000;
 
+/// How long a full queue is served before the record is tried again.
+const QUEUE_FULL_PAUSE_MS: i32 = 1;
+
 /// A queue of our own, to which partitions are forwarded.
 #[derive(Debug)]
 pub(super) struct Queue(NonNull<sys::rd_kafka_queue_t>);
@@ -236,13 +239,19 @@ impl Topic {
         ];
         // SAFETY: live client and topic; key and value are copied before the call returns.
         unsafe {
-            let error = sys::rd_kafka_produceva(self.client, fields.as_ptr(), fields.len());
-            if error.is_null() {
-                return Ok(());
+            loop {
+                let error = sys::rd_kafka_produceva(self.client, fields.as_ptr(), fields.len());
+                if error.is_null() {
+                    return Ok(());
+                }
+                let code = sys::rd_kafka_error_code(error);
+                sys::rd_kafka_error_destroy(error);
+                if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR__QUEUE_FULL {
+                    return Err(format!("a record was not queued: {code:?}").into());
+                }
+                // The broker lags behind.
+                sys::rd_kafka_poll(self.client, QUEUE_FULL_PAUSE_MS);
             }
-            let code = sys::rd_kafka_error_code(error);
-            sys::rd_kafka_error_destroy(error);
-            Err(format!("a record was not queued: {code:?}").into())
         }
     }
 }

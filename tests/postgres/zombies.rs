@@ -25,6 +25,7 @@ fn comes_back(point: BatchPoint, logs: &str) {
     let before = rows();
     zombie.go_on();
     zombie.wait_for_log(logs);
+    zombie.wait_for_logs("partitions assigned", 2);
     rows::same("statements", rows(), before);
     ledger.feed(100);
     ledger.wait_for_all();
@@ -40,5 +41,5 @@ fn its_rows_are_refused_by_the_epoch() {
 
 #[test]
 fn its_rows_that_were_written_are_left_out_by_the_owner() {
-    comes_back(BatchPoint::AfterExternalCommit, "partitions assigned");
+    comes_back(BatchPoint::AfterExternalCommit, "batch given up");
 }

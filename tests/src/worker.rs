@@ -235,6 +235,20 @@ impl Worker {
         eventually(&what, || self.logged(text).then_some(()));
     }
 
+    /// Waits until its log has so many lines with this text.
+    ///
+    /// # Panics
+    ///
+    /// When the deadline passes without.
+    pub fn wait_for_logs(&self, text: &str, lines: usize) {
+        let what = format!("{} logs {text} for the {lines}th time", self.name);
+        let count = || {
+            let log = lock(&self.log);
+            log.iter().filter(|line| line.contains(text)).count()
+        };
+        eventually(&what, || (count() >= lines).then_some(()));
+    }
+
     /// Whether its log has a line with this text.
     #[must_use]
     pub fn logged(&self, text: &str) -> bool {

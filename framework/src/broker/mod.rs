@@ -125,10 +125,10 @@ pub(crate) trait Cluster: Send + Sync + 'static {
     /// Creates topics and waits until they can be used; one that exists already is no error.
     fn create_topics(&self, topics: &[NewTopic], timeout: Duration) -> Result<(), BrokerError>;
 
-    /// Waits until every partition of these topics has a leader that knows it is one. The first batch
+    /// Whether every partition of these topics has a leader that knows it is one. The first batch
     /// that an idempotent producer sends to a partition must not be refused while the second is
     /// taken: a broker that knows nothing of the producer takes the repeated first for a duplicate.
-    fn await_leaders(&self, topics: &[Arc<str>], timeout: Duration) -> Result<(), BrokerError>;
+    fn are_led(&self, topics: &[Arc<str>], timeout: Duration) -> Result<bool, BrokerError>;
 
     /// Deletes records below these offsets.
     fn delete_records(

@@ -154,11 +154,7 @@ impl<C: Cluster> Setup<'_, C> {
             .sub_topologies()
             .iter()
             .flat_map(|part| &part.source_topics);
-        let named: BTreeSet<&TopicName> = sources.chain(self.topology.sink_topics()).collect();
-        let external = named.into_iter().filter(|topic| !topic.is_internal());
-        let names = external.map(|topic| topic.resolve(self.config.application_id()));
-        let dead_letters = self.config.dead_letter_topic().map(Arc::from);
-        let names: Vec<Arc<str>> = names.chain(dead_letters).collect();
+        let names = self.external(sources.chain(self.topology.sink_topics()));
         // Brokers hear of a topic that was just created one by one.
         let deadline = self.clock.elapsed() + NEW_TOPIC_GRACE.min(self.config.startup_timeout());
         let missing = loop {
@@ -219,14 +215,29 @@ impl<C: Cluster> Setup<'_, C> {
     /// The users' output topics may be as new as the internal ones. One that is not led after a while
     /// was there before, and is the producer's affair.
     fn await_outputs(&self) {
-        let external = self.topology.sink_topics();
-        let external = external.filter(|topic| !topic.is_internal());
+        let names = self.external(self.topology.sink_topics());
+        let deadline = self.clock.elapsed() + NEW_TOPIC_GRACE.min(self.config.startup_timeout());
+        loop {
+            let led = self.cluster.are_led(&names, CALL_SLICE);
+            if matches!(led, Ok(true)) {
+                return;
+            }
+            if self.clock.elapsed() >= deadline {
+                let error = led.err().map(|error| error.to_string());
+                tracing::warn!(error, "an output topic has partitions without a leader");
+                return;
+            }
+            Wake::default().sleep(RETRY_PAUSE);
+        }
+    }
+
+    /// The full names of those that are the users', and of the topic of dead letters.
+    fn external<'t>(&self, topics: impl Iterator<Item = &'t TopicName>) -> Vec<Arc<str>> {
+        let named: BTreeSet<&TopicName> = topics.collect();
+        let external = named.into_iter().filter(|topic| !topic.is_internal());
         let names = external.map(|topic| topic.resolve(self.config.application_id()));
         let dead_letters = self.config.dead_letter_topic().map(Arc::from);
-        let names: Vec<Arc<str>> = names.chain(dead_letters).collect();
-        if let Err(error) = self.cluster.await_leaders(&names, NEW_TOPIC_GRACE) {
-            tracing::warn!(%error, "an output topic has partitions without a leader");
-        }
+        names.chain(dead_letters).collect()
     }
 
     /// Tasks with state need all their inputs in one place, which equal counts guarantee.

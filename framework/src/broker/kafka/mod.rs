@@ -139,9 +139,13 @@ impl Cluster for KafkaCluster {
         self.topics.partition_counts(topics, timeout)
     }
 
-    fn await_leaders(&self, topics: &[Arc<str>], timeout: Duration) -> Result<(), BrokerError> {
-        let mut topics = topics.iter();
-        topics.try_for_each(|topic| self.topics.await_leaders(topic, timeout))
+    fn are_led(&self, topics: &[Arc<str>], timeout: Duration) -> Result<bool, BrokerError> {
+        for topic in topics {
+            if !self.topics.is_led(topic, timeout)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn create_topics(&self, topics: &[NewTopic], timeout: Duration) -> Result<(), BrokerError> {

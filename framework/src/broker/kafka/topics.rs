@@ -91,11 +91,7 @@ impl Topics {
             .try_for_each(|topic| self.await_leaders(&topic.name, timeout))
     }
 
-    pub(super) fn await_leaders(
-        &self,
-        topic: &Arc<str>,
-        timeout: Duration,
-    ) -> Result<(), BrokerError> {
+    fn await_leaders(&self, topic: &Arc<str>, timeout: Duration) -> Result<(), BrokerError> {
         let pause = Wake::default();
         let looks = timeout.as_millis().div_ceil(LOOK_INTERVAL.as_millis());
         for _ in 0..looks.max(1) {
@@ -110,7 +106,7 @@ impl Topics {
     }
 
     /// Whether all partitions have leaders, and those know that they are.
-    fn is_led(&self, topic: &Arc<str>, timeout: Duration) -> Result<bool, BrokerError> {
+    pub(super) fn is_led(&self, topic: &Arc<str>, timeout: Duration) -> Result<bool, BrokerError> {
         let leaders = self.leaders(topic, timeout)?.unwrap_or_default();
         if leaders.is_empty() || leaders.contains(&false) {
             return Ok(false);

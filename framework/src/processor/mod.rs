@@ -15,6 +15,7 @@
 
 mod context;
 mod stores;
+mod drops;
 mod scope;
 mod outbox;
 mod refusal;

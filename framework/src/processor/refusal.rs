@@ -126,9 +126,8 @@ impl TaskScope {
         }
         match self.decide(Stage::Production, Some(output), error) {
             Answer::Resume(letters, error) => {
-                tracing::warn!(%error, "output left out");
                 self.bury(&letters)?;
-                self.dropped(node, DropReason::Production);
+                self.given_up(node, DropReason::Production, &error);
                 Ok(())
             }
             // The record's affair from here on: it is taken back and processed again.

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::call_queue::Origin;
+use super::drops::TaskDrops;
 use super::node_time::NodeTimes;
 use super::outlet::Outlets;
 use super::punctuation::Schedules;
@@ -120,8 +121,7 @@ pub(crate) struct TaskScope {
     pub(crate) retries: Cell<bool>,
     /// The node whose user code panicked last.
     panicked: RefCell<Option<Arc<str>>>,
-    /// Drops of the open batch, by node and reason.
-    drops: RefCell<Drops>,
+    drops: TaskDrops,
 }
 
 impl TaskScope {
@@ -155,7 +155,7 @@ impl TaskScope {
             attempt: Cell::new(1),
             retries: Cell::new(true),
             panicked: RefCell::new(None),
-            drops: RefCell::new(BTreeMap::new()),
+            drops: TaskDrops::default(),
         }
     }
 
@@ -219,20 +219,26 @@ impl TaskScope {
 
     /// Notes that a record ends here.
     pub(crate) fn dropped(&self, node: &str, reason: DropReason) {
-        let mut drops = self.drops.borrow_mut();
-        if let Some(count) = drops.get_mut(&(node.to_owned(), reason)) {
-            *count += 1;
-            return;
+        if let Some(silent) = self.count_drop(node, reason) {
+            let position = self.position().map(|position| position.to_string());
+            tracing::warn!(task = %self.task, node, %reason, position, silent, "record dropped");
         }
-        // The first of its kind in a batch is worth a line; the rest is in the count.
-        let position = self.position().map(|position| position.to_string());
-        tracing::warn!(task = %self.task, node, %reason, position, "record dropped");
-        drops.insert((node.to_owned(), reason), 1);
+    }
+
+    /// Notes that a record, or an output, ends here because it failed; the error has its position.
+    pub(crate) fn given_up(&self, node: &str, reason: DropReason, error: &Error) {
+        if let Some(silent) = self.count_drop(node, reason) {
+            tracing::warn!(task = %self.task, node, %reason, %error, silent, "given up");
+        }
+    }
+
+    fn count_drop(&self, node: &str, reason: DropReason) -> Option<u64> {
+        self.drops.count(node, reason, || self.clock.elapsed())
     }
 
     /// The drops of the batch, which is then counted or thrown away.
     pub(crate) fn take_drops(&self) -> Drops {
-        std::mem::take(&mut *self.drops.borrow_mut())
+        self.drops.take()
     }
 }
 

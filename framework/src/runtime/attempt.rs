@@ -144,14 +144,13 @@ impl Task {
         match self.scope.decide(stage, None, error) {
             Answer::Resume(letters, error) => {
                 self.scope.bury(&letters)?;
-                tracing::warn!(%error, "given up");
                 let reason = match stage {
                     Stage::Deserialization => DropReason::Deserialization,
                     Stage::Processing => DropReason::Processing,
                     Stage::Production => DropReason::Production,
                 };
                 let node = error.node().unwrap_or_default();
-                self.scope.dropped(node, reason);
+                self.scope.given_up(node, reason, &error);
                 self.forget_attempts();
                 Ok(Attempt::GivenUp)
             }

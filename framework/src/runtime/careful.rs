@@ -76,7 +76,7 @@ impl Task {
     ) -> Result<(), Error> {
         if let Some(refused) = self.refused(record) {
             self.scope.bury(&refused.letters)?;
-            self.drop_output(record.topic);
+            self.drop_output(record.topic, None);
             return Ok(());
         }
         let Err(error) = collector.send(record) else {
@@ -86,9 +86,8 @@ impl Task {
         match self.scope.decide_late(record, error) {
             Answer::Resume(letters, error) if sent => Err(self.leave_out(record, letters, error)),
             Answer::Resume(letters, error) => {
-                tracing::warn!(%error, "output left out");
                 self.scope.bury(&letters)?;
-                self.drop_output(record.topic);
+                self.drop_output(record.topic, Some(&error));
                 Ok(())
             }
             Answer::Retry(error) | Answer::Fail(error) => Err(error.settled()),
@@ -103,10 +102,13 @@ impl Task {
         of_input.iter().find(|refused| refused.is(record))
     }
 
-    fn drop_output(&self, topic: TopicId) {
+    fn drop_output(&self, topic: TopicId, error: Option<&Error>) {
         let sink = self.scope.sink(topic);
         let node = sink.as_ref().map_or("", |sink| &sink.node);
-        self.scope.dropped(node, DropReason::Production);
+        match error {
+            Some(error) => self.scope.given_up(node, DropReason::Production, error),
+            None => self.scope.dropped(node, DropReason::Production),
+        }
     }
 
     /// The transaction that it was sent in is lost: the next one does without it.

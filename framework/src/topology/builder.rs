@@ -111,11 +111,13 @@ impl<K, V> fmt::Debug for NodeRef<K, V> {
 #[derive(Default)]
 pub struct TopologyBuilder {
     pub(super) nodes: Vec<NodeSpec>,
-    by_name: BTreeMap<Arc<str>, usize>,
+    pub(super) by_name: BTreeMap<Arc<str>, usize>,
     stores: BTreeMap<Arc<str>, StoreSpec>,
     source_stores: BTreeMap<Arc<str>, SourceStore>,
-    internal_topics: BTreeMap<Arc<str>, InternalTopic>,
-    copartitions: Vec<BTreeSet<TopicName>>,
+    pub(super) internal_topics: BTreeMap<Arc<str>, InternalTopic>,
+    pub(super) copartitions: Vec<BTreeSet<TopicName>>,
+    /// Each node with a parent that was not there when it was added.
+    pub(super) orphans: Vec<(Arc<str>, Arc<str>)>,
     /// What is wrong so far: told all at once by `build`.
     pub(super) problems: Vec<String>,
 }
@@ -365,11 +367,26 @@ impl TopologyBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::Topology`] with everything that is wrong, nodes named: two nodes, stores or
-    /// sources of one name or topic, unknown parents or stores, a store that nobody uses, no
-    /// source at all.
+    /// sources of one name or topic, unknown parents or stores, a cycle, repartition topics of one
+    /// join that were declared with different partition counts, a store that nobody uses, no source
+    /// at all. How many partitions the topics of others have is known, and checked, when the
+    /// topology is run.
+    ///
+    /// ```
+    /// use onceflow_framework::topology::{Consumed, NodeRef, Produced, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let _orders = builder.add_source("in", ["orders"], Consumed::<String, i64>::new());
+    /// let typo: NodeRef<String, i64> = NodeRef::named("ordesr");
+    /// builder.add_sink("out", "copy", Produced::new(), &[&typo]);
+    /// let error = builder.build().unwrap_err();
+    /// assert!(error.to_string().contains("node out has unknown parent ordesr"));
+    /// ```
     pub fn build(mut self) -> Result<Topology, Error> {
+        self.check_parents();
         self.check_stores();
         self.check_global();
+        self.check_declared_counts();
         let is_source = |node: &NodeSpec| match node.kind {
             NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => true,
             NodeKind::Processor { .. } | NodeKind::Sink { .. } => false,
@@ -441,11 +458,9 @@ impl TopologyBuilder {
         for parent in parents {
             match self.by_name.get(&parent.name) {
                 Some(index) => indices.push(*index),
-                None => {
-                    let parent = &parent.name;
-                    self.problems
-                        .push(format!("node {name} has unknown parent {parent}"));
-                }
+                None => self
+                    .orphans
+                    .push((Arc::from(name), Arc::clone(&parent.name))),
             }
         }
         indices

@@ -18,12 +18,15 @@ mod options;
 mod node;
 mod builder;
 mod global;
+mod checks;
 mod sub_topology;
 mod partition_counts;
 mod describe;
 mod instantiate;
 mod source_store;
 mod diff;
+#[cfg(test)]
+mod refused_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -190,6 +190,12 @@ impl<K: 'static, V: 'static> Consumed<K, V> {
         self.name.as_deref()
     }
 
+    /// Where it begins without an offset, if that was said.
+    #[must_use]
+    pub fn offset_reset(&self) -> Option<OffsetReset> {
+        self.reset
+    }
+
     /// The key's serde.
     #[must_use]
     pub fn key_serde(&self) -> &SharedSerde<K> {

@@ -99,7 +99,10 @@ impl Topology {
             if different.len() > 1 {
                 let topics: Vec<String> = known
                     .iter()
-                    .map(|(topic, count)| format!("{topic} ({count})"))
+                    .map(|(topic, count)| {
+                        let readers = self.readers_of(topic).join(", ");
+                        format!("{topic} ({count}, read by {readers})")
+                    })
                     .collect();
                 let message = format!(
                     "topics that are joined need the same number of partitions: {}; repartition \
@@ -110,6 +113,12 @@ impl Topology {
             }
         }
         Ok(())
+    }
+
+    fn readers_of(&self, topic: &TopicName) -> Vec<&str> {
+        let nodes = self.nodes.iter();
+        let readers = nodes.filter(|node| node.source_topics().contains(topic));
+        readers.map(|node| &*node.name).collect()
     }
 
     /// The count of a topic and of all that must be equal to it, if it can be told already.
@@ -274,8 +283,8 @@ mod tests {
         check(
             &[(&["one", "three"], "r", None)],
             &["one", "three"],
-            "topics that are joined need the same number of partitions: one (1), three (3); \
-             repartition one of them",
+            "topics that are joined need the same number of partitions: one (1, read by \
+             source-0), three (3, read by source-0); repartition one of them",
         );
     }
 }

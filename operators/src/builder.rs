@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use onceflow_framework::processor::Processor;
+use onceflow_framework::serde::Serde;
 use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::topology::Consumed;
 use onceflow_framework::{Error, Topology};
@@ -51,7 +52,8 @@ impl StreamsBuilder {
 
     /// A stream of the records of a topic, or of several.
     ///
-    /// Streams of the same topics share one source, which reads as the first of them says.
+    /// Streams of the same topics share one source: they have the same types, serdes and offset
+    /// reset, else the topology is refused. Its timestamp extractor is that of the first.
     ///
     /// ```
     /// use onceflow::prelude::*;
@@ -74,6 +76,11 @@ impl StreamsBuilder {
         let source = StreamSource {
             topics: topics.iter().cloned().collect::<BTreeSet<_>>(),
             types: TypeId::of::<(K, V)>(),
+            serdes: (
+                consumed.key_serde().type_name(),
+                consumed.value_serde().type_name(),
+            ),
+            reset: consumed.offset_reset(),
         };
         let output = Arc::clone(&name);
         let node = self

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use onceflow_framework::topology::{TopicName, TopologyBuilder};
+use onceflow_framework::topology::{OffsetReset, TopicName, TopologyBuilder};
 use onceflow_framework::{Error, ErrorKind, Topology};
 
 use crate::lowering::Lowering;
@@ -71,11 +71,30 @@ pub(crate) struct Node {
     pub(crate) write: Write,
 }
 
-/// A source that can be shared by streams of the same topics and types.
-#[derive(PartialEq, Eq)]
+/// A source that can be shared by streams that read the same topics alike.
 pub(crate) struct StreamSource {
     pub(crate) topics: BTreeSet<String>,
     pub(crate) types: TypeId,
+    /// The names of the serdes' types.
+    pub(crate) serdes: (&'static str, &'static str),
+    pub(crate) reset: Option<OffsetReset>,
+}
+
+impl StreamSource {
+    /// Why the two cannot be one, if they cannot.
+    fn difference(&self, other: &StreamSource) -> Option<String> {
+        if self.types != other.types {
+            return Some("as different types; read it once, and map".to_owned());
+        }
+        if self.serdes != other.serdes {
+            let ((key, value), (other_key, other_value)) = (self.serdes, other.serdes);
+            return Some(format!(
+                "by different serdes ({key} and {value}, {other_key} and {other_value}); read it \
+                 once"
+            ));
+        }
+        (self.reset != other.reset).then(|| "with different offset resets".to_owned())
+    }
 }
 
 impl Graph {
@@ -339,12 +358,15 @@ impl Nodes {
                 continue;
             }
             let main = &self.nodes[of_topics];
-            if main.source.as_ref() != Some(source) {
+            let difference = main
+                .source
+                .as_ref()
+                .and_then(|main| main.difference(source));
+            if let Some(difference) = difference {
                 let (one, two) = (&main.output, &node.output);
                 let topics = source.topics.iter().cloned().collect::<Vec<_>>().join(", ");
                 self.problems.push(format!(
-                    "sources {one} and {two} read {topics} as different types; read it once, \
-                     and map"
+                    "sources {one} and {two} read {topics} {difference}"
                 ));
             }
             shared.insert(NodeId(index), NodeId(of_topics));

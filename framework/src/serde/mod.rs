@@ -73,6 +73,12 @@ pub trait Serde: Send + Sync + 'static {
         let _ = value;
         false
     }
+
+    /// The name of its type, by which two sources of one topic are told to read it alike; a serde
+    /// that wraps another answers with that one's.
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 }
 
 /// A serde behind a reference count: what options and nodes hold.
@@ -111,6 +117,10 @@ impl<T: 'static> Serde for SharedSerde<T> {
 
     fn is_null(&self, value: &T) -> bool {
         self.0.is_null(value)
+    }
+
+    fn type_name(&self) -> &'static str {
+        self.0.type_name()
     }
 }
 

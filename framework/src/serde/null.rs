@@ -41,6 +41,10 @@ impl<S: Serde> Serde for Nullable<S> {
     fn is_null(&self, value: &Self::Item) -> bool {
         value.as_ref().is_none_or(|value| self.0.is_null(value))
     }
+
+    fn type_name(&self) -> &'static str {
+        self.0.type_name()
+    }
 }
 
 impl<T: DefaultSerde> DefaultSerde for Option<T> {

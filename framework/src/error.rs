@@ -270,7 +270,7 @@ impl StdError for Error {
 ///
 /// Every `std::error::Error` turns into one with `?`. It implements no `Error` itself (the
 /// conversion would be ambiguous), like the error of other catch-all crates.
-pub struct Fault(FaultKind);
+pub struct Fault(Box<FaultKind>);
 
 enum FaultKind {
     Framework(Error),
@@ -279,10 +279,17 @@ enum FaultKind {
     Transient(Box<dyn StdError + Send + Sync>),
 }
 
+impl From<FaultKind> for Fault {
+    /// Boxed: a result that is passed from node to node is one word.
+    fn from(kind: FaultKind) -> Self {
+        Fault(Box::new(kind))
+    }
+}
+
 impl Fault {
     /// A fault that is only a sentence.
     pub fn message(message: impl Into<String>) -> Self {
-        Fault(FaultKind::User(message.into().into()))
+        FaultKind::User(message.into().into()).into()
     }
 
     /// A fault that may pass by itself, such as a service that does not answer: the record is
@@ -302,7 +309,7 @@ impl Fault {
     /// # assert!(process().is_err());
     /// ```
     pub fn transient(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Fault(FaultKind::Transient(cause.into()))
+        FaultKind::Transient(cause.into()).into()
     }
 
     /// The framework's error, with the node named if it is not yet.
@@ -314,7 +321,7 @@ impl Fault {
     /// The framework's error; one of the user's says this.
     pub(crate) fn into_error_saying(self, what: impl FnOnce() -> String) -> Error {
         let failed = |source| Error::new(ErrorKind::Processing, what()).because(source);
-        match self.0 {
+        match *self.0 {
             FaultKind::Framework(error) => error,
             FaultKind::User(source) => failed(source),
             FaultKind::Transient(source) => failed(source).transient(),
@@ -327,15 +334,15 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Fault {
         // A framework error stays what it is, so that its recovery survives user code's `?`.
         let boxed: Box<dyn StdError + Send + Sync> = Box::new(error);
         match boxed.downcast::<Error>() {
-            Ok(error) => Fault(FaultKind::Framework(*error)),
-            Err(user) => Fault(FaultKind::User(user)),
+            Ok(error) => FaultKind::Framework(*error).into(),
+            Err(user) => FaultKind::User(user).into(),
         }
     }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &*self.0 {
             FaultKind::Framework(error) => fmt::Debug::fmt(error, f),
             FaultKind::User(error) | FaultKind::Transient(error) => fmt::Debug::fmt(error, f),
         }
@@ -344,7 +351,7 @@ impl fmt::Debug for Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &*self.0 {
             FaultKind::Framework(error) => fmt::Display::fmt(error, f),
             FaultKind::User(error) | FaultKind::Transient(error) => fmt::Display::fmt(error, f),
         }

@@ -259,6 +259,13 @@ pub enum Extractor<K, V> {
     Custom(Arc<dyn TimestampExtractor<K, V>>),
 }
 
+impl<K, V> Extractor<K, V> {
+    /// Whether a record keeps its own timestamp, which is what most do.
+    pub(crate) fn keeps(&self, own: Timestamp) -> bool {
+        matches!(self, Extractor::Record(rule) if *rule != RecordTime::WallClock) && own.is_some()
+    }
+}
+
 impl<K, V> Clone for Extractor<K, V> {
     fn clone(&self) -> Self {
         match self {

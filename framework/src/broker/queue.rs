@@ -65,7 +65,6 @@ impl RecordQueue {
             value: Length::of(value),
         };
         let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
-        self.arena.reserve(FIXED_BYTES + key.len() + value.len());
         self.arena.extend_from_slice(&fixed.encode());
         self.arena.extend_from_slice(key);
         self.arena.extend_from_slice(value);
@@ -76,6 +75,7 @@ impl RecordQueue {
     }
 
     /// The next record to process.
+    #[inline]
     pub(crate) fn head(&self) -> Option<RawRecord<'_>> {
         let (fixed, bytes) = self.read_head()?;
         let (key, bytes) = fixed.key.split(bytes);
@@ -112,6 +112,7 @@ impl RecordQueue {
     /// # Panics
     ///
     /// When there is no head.
+    #[inline]
     pub(crate) fn advance(&mut self) {
         let (fixed, _) = self
             .read_head()

@@ -60,7 +60,7 @@ pub(crate) use scope::{
     Collector, GlobalStores, OutgoingRecord, StoreLog, StoreSlot, TaskScope, TopicId,
 };
 pub(crate) use sink::{SinkNode, SinkTarget, TopicExtractor};
-pub(crate) use source::{Ingest, Prepared, SourceNode};
+pub(crate) use source::{Ingest, Passed, Prepared, SourceNode};
 pub(crate) use task_calls::{CallSettings, TaskCalls};
 
 use crate::error::Fault;

@@ -32,14 +32,20 @@ impl<K: Clone, V: Clone> Children<K, V> {
     pub(crate) fn send(&self, record: Record<K, V>) -> Result<(), Fault> {
         match &*self.0 {
             [(_, only)] => only.borrow_mut().receive(record),
-            [] => Ok(()),
-            [others @ .., (_, last)] => {
-                for (_, child) in others {
-                    child.borrow_mut().receive(record.clone())?;
-                }
-                last.borrow_mut().receive(record)
-            }
+            children => Self::send_to_all(children, record),
         }
+    }
+
+    /// Not inlined, so that what most nodes do is.
+    #[inline(never)]
+    fn send_to_all(children: &[(Arc<str>, Link<K, V>)], record: Record<K, V>) -> Result<(), Fault> {
+        let Some(((_, last), others)) = children.split_last() else {
+            return Ok(());
+        };
+        for (_, child) in others {
+            child.borrow_mut().receive(record.clone())?;
+        }
+        last.borrow_mut().receive(record)
     }
 
     /// Sends to one; none if there is no child of that name.

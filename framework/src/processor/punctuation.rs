@@ -76,6 +76,7 @@ impl Schedules {
     }
 
     /// When the next punctuation of this kind is due.
+    #[inline]
     pub(crate) fn next_due(&self, kind: PunctuationKind) -> Option<Timestamp> {
         match kind {
             PunctuationKind::StreamTime => self.next_stream,

@@ -171,6 +171,12 @@ impl TaskScope {
         self.panicked.borrow_mut().take()
     }
 
+    /// A record is there that may be the latest.
+    #[inline]
+    pub(crate) fn reach(&self, timestamp: Timestamp) {
+        self.stream_time.set(self.stream_time.get().max(timestamp));
+    }
+
     /// Refuses to emit what no batch would hold.
     #[inline]
     pub(crate) fn check_batch(&self) -> Result<(), Error> {

@@ -25,6 +25,17 @@ pub(crate) enum Prepared {
     Again,
 }
 
+/// What became of a raw record that was not to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// It was processed, at this time.
+    At(Timestamp),
+    /// It is dropped and counted; its offset is consumed.
+    Dropped,
+    /// It cannot be read, and nothing of it has happened: [`Ingest::prepare`] says why.
+    Unreadable,
+}
+
 /// A source, whatever its types: one slot for each input topic.
 pub(crate) trait Ingest {
     /// Reads a record into its slot.
@@ -37,6 +48,9 @@ pub(crate) trait Ingest {
 
     /// Sends the prepared record on its way.
     fn process(&mut self, slot: usize) -> Result<(), Error>;
+
+    /// Both at once, where no other input is to be compared with; stream time goes on in between.
+    fn pass(&mut self, raw: &RawRecord<'_>, partition_time: Timestamp) -> Result<Passed, Error>;
 }
 
 /// A source in its place.
@@ -52,7 +66,11 @@ pub(crate) struct SourceNode<K, V> {
 }
 
 impl<K: Clone + 'static, V: Clone + 'static> SourceNode<K, V> {
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a record that is copied once more is a tenth of its way"
+    )]
+    #[inline(always)]
     fn read(&self, raw: &RawRecord<'_>) -> Result<Record<K, V>, Error> {
         let key = self.key.deserialize(raw.key);
         let value = self.value.deserialize(raw.value);
@@ -68,7 +86,46 @@ impl<K: Clone + 'static, V: Clone + 'static> SourceNode<K, V> {
         }
     }
 
+    /// Reads a record and its time; none if it is dropped and counted.
     #[inline]
+    fn ingest(
+        &self,
+        raw: &RawRecord<'_>,
+        partition_time: Timestamp,
+    ) -> Result<Option<Record<K, V>>, Error> {
+        match self.read(raw) {
+            Ok(record) if self.extractor.keeps(raw.timestamp) => Ok(Some(record)),
+            Ok(record) => self.timed(record, raw, partition_time),
+            Err(error) => Err(self.blame(error)),
+        }
+    }
+
+    /// Gives a record the time that is not simply its own.
+    #[inline(never)]
+    fn timed(
+        &self,
+        mut record: Record<K, V>,
+        raw: &RawRecord<'_>,
+        partition_time: Timestamp,
+    ) -> Result<Option<Record<K, V>>, Error> {
+        let timestamp = self.time_of(&record, raw, partition_time);
+        record.timestamp = timestamp.map_err(|error| self.blame(error))?;
+        if record.timestamp.is_some() {
+            return Ok(Some(record));
+        }
+        self.scope
+            .dropped(&self.name, DropReason::NegativeTimestamp);
+        Ok(None)
+    }
+
+    /// Sends a record on its way.
+    #[inline]
+    fn send(&self, record: Record<K, V>) -> Result<(), Error> {
+        self.scope.record_time.set(record.timestamp);
+        let sent: Result<(), Fault> = self.children.send(record);
+        sent.map_err(|fault| self.blame(fault.into_error(&self.name)))
+    }
+
     fn time_of(
         &self,
         record: &Record<K, V>,
@@ -108,18 +165,10 @@ impl<K: Clone + 'static, V: Clone + 'static> Ingest for SourceNode<K, V> {
         raw: &RawRecord<'_>,
         partition_time: Timestamp,
     ) -> Result<Prepared, Error> {
-        let mut record = match self.read(raw) {
-            Ok(record) => record,
-            Err(error) => return Err(self.blame(error)),
-        };
-        let timestamp = self.time_of(&record, raw, partition_time);
-        let timestamp = timestamp.map_err(|error| self.blame(error))?;
-        if !timestamp.is_some() {
-            self.scope
-                .dropped(&self.name, DropReason::NegativeTimestamp);
+        let Some(record) = self.ingest(raw, partition_time)? else {
             return Ok(Prepared::Dropped);
-        }
-        record.timestamp = timestamp;
+        };
+        let timestamp = record.timestamp;
         self.heads[slot] = Some(record);
         Ok(Prepared::At(timestamp))
     }
@@ -128,8 +177,23 @@ impl<K: Clone + 'static, V: Clone + 'static> Ingest for SourceNode<K, V> {
         let record = self.heads[slot]
             .take()
             .expect("the task prepares a record before it");
-        self.scope.record_time.set(record.timestamp);
-        let sent: Result<(), Fault> = self.children.send(record);
-        sent.map_err(|fault| self.blame(fault.into_error(&self.name)))
+        self.send(record)
+    }
+
+    fn pass(&mut self, raw: &RawRecord<'_>, partition_time: Timestamp) -> Result<Passed, Error> {
+        let Ok(mut record) = self.read(raw) else {
+            return Ok(Passed::Unreadable);
+        };
+        if !self.extractor.keeps(raw.timestamp) {
+            record = match self.timed(record, raw, partition_time) {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(Passed::Dropped),
+                Err(_) => return Ok(Passed::Unreadable),
+            };
+        }
+        let timestamp = record.timestamp;
+        self.scope.reach(timestamp);
+        self.send(record)?;
+        Ok(Passed::At(timestamp))
     }
 }

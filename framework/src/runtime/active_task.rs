@@ -19,7 +19,7 @@ use super::task::Task;
 use crate::broker::{Committed, RecordQueue};
 use crate::error::Error;
 use crate::metrics::Drops;
-use crate::processor::{Prepared, PunctuationKind};
+use crate::processor::{Passed, Prepared, PunctuationKind};
 use crate::record::{Offset, TaskId, TopicPartition};
 use crate::time::Timestamp;
 
@@ -140,6 +140,13 @@ impl ActiveTask {
 
     /// Processes the next record.
     pub(crate) fn process_next(&mut self) -> Result<Progress, Error> {
+        if self.lanes.len() == 1
+            && self.cuts.is_empty()
+            && self.task.is_plain()
+            && let Some(progress) = self.pass_next()?
+        {
+            return Ok(progress);
+        }
         let (next, timestamp, offset) = match self.pick() {
             Ok(Pick::Lane(next, timestamp, offset)) => (next, timestamp, offset),
             Ok(Pick::Dropped) => return Ok(Progress::Done),
@@ -163,6 +170,22 @@ impl ActiveTask {
             // The task waits until it is due, and what came before it is committed.
             Attempt::Again => Ok(Progress::Idle),
         }
+    }
+
+    /// The short way, where there is nothing to choose from, nor a record to isolate; none if it
+    /// cannot be read.
+    fn pass_next(&mut self) -> Result<Option<Progress>, Error> {
+        let lane = &mut self.lanes[0];
+        let Some(raw) = lane.queue.head() else {
+            return Ok(Some(Progress::Idle));
+        };
+        let touched = std::mem::replace(&mut self.touched, true);
+        if self.task.pass(lane.input, &raw)? == Passed::Unreadable {
+            self.touched = touched;
+            return Ok(None);
+        }
+        lane.queue.advance();
+        Ok(Some(Progress::Done))
     }
 
     /// Where the nodes are new, no head is prepared any more.

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, panic_text};
 use crate::handler::Handlers;
 use crate::metrics::Drops;
 use crate::processor::{
-    CallSettings, Collector, GlobalStores, InputCopy, Outbox, OutgoingRecord, Prepared,
+    CallSettings, Collector, GlobalStores, InputCopy, Outbox, OutgoingRecord, Passed, Prepared,
     PunctuationKind, Schedules, StoreSlot, TaskCalls, TaskScope, Until,
 };
 use crate::record::{Offset, RawRecord, TaskId};
@@ -243,6 +243,22 @@ impl Task {
         }
     }
 
+    /// Reads and processes a record of the only input, then what stream time makes due: what
+    /// [`prepare`](Self::prepare) and [`process`](Self::process) do where nothing else
+    /// [is to be thought of](Self::is_plain).
+    #[inline]
+    pub(crate) fn pass(&mut self, input: usize, raw: &RawRecord<'_>) -> Result<Passed, Error> {
+        self.scope.at.set(Some((input, raw.offset)));
+        let (entry, partition_time) = (&self.chain.inputs[input], self.partition_times[input]);
+        let passed = entry.source.borrow_mut().pass(raw, partition_time)?;
+        if let Passed::At(timestamp) = passed {
+            self.partition_times[input] = partition_time.max(timestamp);
+            self.last = Some((input, raw.offset));
+            self.punctuate(PunctuationKind::StreamTime)?;
+        }
+        Ok(passed)
+    }
+
     /// Processes the prepared head of an input, then what stream time makes due.
     pub(crate) fn process(
         &mut self,
@@ -281,16 +297,23 @@ impl Task {
         Ok(attempt)
     }
 
-    /// Whether a record that fails is the affair of its batch, and none waits for an answer from
-    /// outside: what most tasks are.
-    fn is_plain(&self) -> bool {
+    /// Whether a record that fails, or cannot be read, is the affair of its batch, and none waits
+    /// for an answer from outside: what most tasks are.
+    pub(crate) fn is_plain(&self) -> bool {
         self.outbox.is_none() && self.condemned.is_empty() && self.scope.calls.is_empty()
     }
 
     /// Makes the calls that are due; answers how many.
+    #[inline]
     pub(crate) fn punctuate(&mut self, kind: PunctuationKind) -> Result<usize, Error> {
         let due = self.scope.schedules.borrow().next_due(kind);
-        let Some(due) = due else { return Ok(0) };
+        match due {
+            Some(due) => self.punctuate_from(kind, due),
+            None => Ok(0),
+        }
+    }
+
+    fn punctuate_from(&mut self, kind: PunctuationKind, due: Timestamp) -> Result<usize, Error> {
         let now = match kind {
             PunctuationKind::StreamTime => self.scope.stream_time.get(),
             PunctuationKind::WallClock => self.scope.clock.now(),

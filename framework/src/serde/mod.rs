@@ -107,14 +107,17 @@ impl<T: 'static> SharedSerde<T> {
 impl<T: 'static> Serde for SharedSerde<T> {
     type Item = T;
 
+    #[inline]
     fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<Encoded, SerdeError> {
         self.0.serialize(value, out)
     }
 
+    #[inline]
     fn deserialize(&self, bytes: Option<&[u8]>) -> Result<T, SerdeError> {
         self.0.deserialize(bytes)
     }
 
+    #[inline]
     fn is_null(&self, value: &T) -> bool {
         self.0.is_null(value)
     }

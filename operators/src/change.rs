@@ -9,9 +9,29 @@ use onceflow_framework::serde::{Encoded, Serde, SerdeError, SharedSerde};
 pub(crate) struct Change<V> {
     pub(crate) old: Option<V>,
     pub(crate) new: Option<V>,
-    /// Whether the row is `new` now. It is not after an update of a versioned table that came out
-    /// of order: that has changed its history (KIP-914), and `old` is not what it replaced.
-    pub(crate) is_latest: bool,
+    /// What few changes have beside their values: nothing, for all others.
+    pub(crate) aside: Option<Box<Aside<V>>>,
+}
+
+/// What is to be known of a change beside its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aside<V> {
+    /// The row is not `new` now: an update of a versioned table came out of order and has changed
+    /// its history (KIP-914), and `old` is not what it replaced.
+    is_overtaken: bool,
+    logged: Option<LoggedOld<V>>,
+}
+
+/// What Kafka Streams takes for the old value where that is not what was told as new before.
+/// Nothing is computed from it: it is there for the bytes of a buffer's changelog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LoggedOld<V> {
+    /// There is none.
+    Nothing,
+    /// What the table's rows begin with.
+    Initial,
+    /// A value that the row did not have, or has not told.
+    Value(V),
 }
 
 impl<V> Change<V> {
@@ -20,8 +40,73 @@ impl<V> Change<V> {
         Change {
             old,
             new,
-            is_latest: true,
+            aside: None,
         }
+    }
+
+    /// The same, but it has changed the row's history only.
+    pub(crate) fn overtaken(self) -> Self {
+        Change {
+            aside: Some(Box::new(Aside {
+                is_overtaken: true,
+                logged: None,
+            })),
+            ..self
+        }
+    }
+
+    /// The same, with another old value for the changelogs of buffers, if there is one.
+    pub(crate) fn logged_as(self, old: Option<LoggedOld<V>>) -> Self {
+        let aside = |logged| {
+            Box::new(Aside {
+                is_overtaken: false,
+                logged: Some(logged),
+            })
+        };
+        Change {
+            aside: old.map(aside).or(self.aside),
+            ..self
+        }
+    }
+
+    /// Whether the row is `new` now.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.aside.as_ref().is_none_or(|aside| !aside.is_overtaken)
+    }
+
+    /// The old value for the changelogs of buffers, if it is not `old`.
+    pub(crate) fn logged_old(&self) -> Option<&LoggedOld<V>> {
+        self.aside.as_ref().and_then(|aside| aside.logged())
+    }
+}
+
+impl<V> Aside<V> {
+    pub(crate) fn logged(&self) -> Option<&LoggedOld<V>> {
+        self.logged.as_ref()
+    }
+
+    /// The same of a row whose old values are read from a store of its own.
+    pub(crate) fn stored<V2>(self) -> Box<Aside<V2>> {
+        Box::new(Aside {
+            is_overtaken: self.is_overtaken,
+            logged: None,
+        })
+    }
+
+    /// The same of a row that is computed from this one.
+    pub(crate) fn computed<V2>(
+        self,
+        compute: impl FnOnce(Option<V>) -> Option<V2>,
+    ) -> Box<Aside<V2>> {
+        let value = |value| compute(value).map_or(LoggedOld::Nothing, LoggedOld::Value);
+        Box::new(Aside {
+            is_overtaken: self.is_overtaken,
+            logged: self.logged.map(|logged| match logged {
+                LoggedOld::Initial => LoggedOld::Initial,
+                LoggedOld::Nothing => value(None),
+                LoggedOld::Value(row) => value(Some(row)),
+            }),
+        })
     }
 }
 
@@ -92,10 +177,10 @@ impl<V: 'static> Serde for ChangeSerde<V> {
             }
             other => return Err(SerdeError::new(format!("a change of unknown kind {other}"))),
         };
-        Ok(Change {
-            old,
-            new,
-            is_latest,
+        let change = Change::latest(old, new);
+        Ok(match is_latest {
+            true => change,
+            false => change.overtaken(),
         })
     }
 }
@@ -170,15 +255,7 @@ mod tests {
         assert_eq!(read(b"a\x01\x03"), change(Some("a"), None));
         assert_eq!(read(b"a\x01\x04"), change(None, Some("a")));
         assert_eq!(read(b"\x02ab\x01\x05"), change(Some("b"), Some("a")));
-        let is_latest = false;
-        let overtaken = change(None, Some("a"));
-        assert_eq!(
-            read(b"a\x00\x04"),
-            Change {
-                is_latest,
-                ..overtaken
-            }
-        );
+        assert_eq!(read(b"a\x00\x04"), change(None, Some("a")).overtaken());
     }
 
     #[test]

@@ -172,7 +172,10 @@ pub(crate) struct Keeping {
     queryable: Option<Arc<str>>,
     history: History,
     stored: Cell<bool>,
-    sends_old: Cell<bool>,
+    /// Whether something downstream computes from old values.
+    tells_old: Cell<bool>,
+    /// Whether something downstream logs old values as Kafka Streams does.
+    logs_old: Cell<bool>,
     /// How long windows stay open behind their end; none if it is not an aggregation in windows.
     closes_after: Cell<Option<Duration>>,
 }
@@ -203,6 +206,15 @@ pub(crate) enum Cost {
     Nothing,
     /// A table upstream keeps a store for them if it has none.
     EvenAStore,
+}
+
+/// Who reads old values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// What subtracts them, or tells a row that ends from one that never was.
+    Computes,
+    /// The changelog of a buffer.
+    Logs,
 }
 
 impl Keeping {
@@ -266,7 +278,8 @@ impl Keeping {
             queryable: queryable.map(Arc::clone),
             history,
             stored: Cell::new(stored),
-            sends_old: Cell::new(false),
+            tells_old: Cell::new(false),
+            logs_old: Cell::new(false),
             closes_after: Cell::new(None),
         })
     }
@@ -288,21 +301,34 @@ impl Keeping {
         }
     }
 
-    /// Asks for old values; answers whether they will be sent.
+    /// Asks for old values, to compute from them; answers whether they will be sent.
     pub(crate) fn send_old_values(&self, cost: Cost) -> bool {
+        self.send_to(Reader::Computes, cost)
+    }
+
+    /// Asks for old values, to log them as Kafka Streams does.
+    pub(crate) fn log_old_values(&self) {
+        self.send_to(Reader::Logs, Cost::EvenAStore);
+    }
+
+    fn send_to(&self, reader: Reader, cost: Cost) -> bool {
+        let asked = match reader {
+            Reader::Computes => &self.tells_old,
+            Reader::Logs => &self.logs_old,
+        };
         let is_sent = match &self.above {
-            _ if self.sends_old.get() => true,
+            _ if asked.get() => true,
             Above::Both(left, right) => {
-                left.send_old_values(Cost::EvenAStore) && right.send_old_values(Cost::EvenAStore)
+                left.send_to(reader, Cost::EvenAStore) && right.send_to(reader, Cost::EvenAStore)
             }
             _ if self.stored.get() => true,
-            Above::Row(above) => above.send_old_values(cost),
+            Above::Row(above) => above.send_to(reader, cost),
             Above::Nothing => {
                 self.stored.set(cost == Cost::EvenAStore);
                 self.stored.get()
             }
         };
-        self.sends_old.set(is_sent);
+        asked.set(is_sent);
         is_sent
     }
 
@@ -329,7 +355,17 @@ impl Keeping {
     }
 
     pub(crate) fn sends_old(&self) -> bool {
-        self.sends_old.get()
+        self.tells_old.get() || self.logs_old.get()
+    }
+
+    /// Whether something downstream computes from old values.
+    pub(crate) fn tells_old(&self) -> bool {
+        self.tells_old.get()
+    }
+
+    /// Whether something downstream logs old values as Kafka Streams does.
+    pub(crate) fn logs_old(&self) -> bool {
+        self.logs_old.get()
     }
 }
 

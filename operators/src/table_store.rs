@@ -187,7 +187,7 @@ fn put_version<K: Data, V: Data>(
         // The store has counted it.
         VersionPut::Refused => return Ok(()),
         VersionPut::Latest => {}
-        VersionPut::ValidUntil(_) => update.change.is_latest = false,
+        VersionPut::ValidUntil(_) => update.change = update.change.overtaken(),
     }
     tell(update, ctx)
 }

@@ -85,7 +85,7 @@ where
         record: Record<K, Change<V>>,
         ctx: &mut Context<K, Change<VR>>,
     ) -> Result<(), Fault> {
-        if !record.value.is_latest {
+        if !record.value.is_latest() {
             ctx.dropped(DropReason::Late);
             return Ok(());
         }

@@ -10,6 +10,8 @@
 //! - An entry keeps the time at which its key was first held back; a newer change replaces the rest.
 //! - Entries leave by time, then by the bytes of their key.
 //! - Within a batch a key is logged once, with what it ends with.
+//! - What is handed on as the old value was handed on as the new one before. Kafka Streams hands on
+//!   what the change had that came last, which may never have left the buffer.
 
 mod node;
 
@@ -23,8 +25,8 @@ use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::{Timestamp, Windowed};
 
 use crate::Data;
-use crate::table::{Cost, KTable, Keeping};
-use node::{Limits, Suppress};
+use crate::table::{KTable, Keeping};
+use node::{Limits, OldValues, Suppress};
 
 /// What is held back, for how long, and how much of it.
 ///
@@ -138,7 +140,17 @@ impl<K: Data, V: Data> Suppressed<Windowed<K>, V> {
     /// Holds the changes of each window back until it closes: what is handed on is final.
     ///
     /// Deletions are never final results, and go no further. Only a table that comes from a windowed
-    /// aggregation, directly or by `filter` and `map_values`, knows when its windows close.
+    /// aggregation, directly or by `filter` and `map_values`, knows when its windows close. One
+    /// without windows is refused by the types, where Kafka Streams refuses it when it is built:
+    ///
+    /// ```compile_fail,E0308
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let users = builder.table("users", Consumed::<String, String>::new());
+    /// let windows = time_windowed(utf8(), std::time::Duration::from_millis(10));
+    /// users.suppress(Suppressed::until_window_closes(windows, utf8()));
+    /// ```
     pub fn until_window_closes(
         key: impl Serde<Item = Windowed<K>>,
         value: impl Serde<Item = V>,
@@ -198,14 +210,19 @@ impl<K: Data, V: Data> KTable<K, V> {
             Until::WindowCloses(end_of) => (self.closes_after(&name), Some(end_of)),
         };
         // The buffer logs what was there before.
-        self.keeping.send_old_values(Cost::EvenAStore);
+        self.keeping.log_old_values();
         let keeping = Keeping::held_back(&self.keeping);
         let (output, initial) = (Arc::clone(&name), self.initial.clone());
+        let sends = Rc::clone(&keeping);
         let node = self
             .graph
             .add(Arc::clone(&name), &[self.node], move |lowering| {
                 // What a cache tells of a new row is that there was none, in Kafka Streams too.
                 let initial = initial.filter(|_| lowering.cache_bytes_max.is_none());
+                let old_values = OldValues {
+                    told: sends.tells_old(),
+                    logged: sends.logs_old(),
+                };
                 let buffer = StoreBuilder::buffer(&*store);
                 let buffer = match suppressed.logged {
                     true => buffer,
@@ -222,6 +239,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                     let serdes = (key.clone(), value.clone());
                     Suppress::new(Arc::clone(&store), serdes, initial.clone(), idle_after)
                         .waiting(wait, end_of)
+                        .handing_on(old_values)
                         .within(limits)
                 });
                 lowering.topology().add_state_store(buffer, &[&output]);

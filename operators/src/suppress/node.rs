@@ -11,7 +11,7 @@ use onceflow_framework::{Fault, Headers, Record, Timestamp};
 
 use super::Overflow;
 use crate::Data;
-use crate::change::Change;
+use crate::change::{Change, LoggedOld};
 use crate::table::Initial;
 use crate::waiting_entry::Entry;
 use crate::windows::OperatorTime;
@@ -27,6 +27,15 @@ pub(super) struct Limits {
     pub(super) overflow: Overflow,
 }
 
+/// Which old values somebody downstream reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OldValues {
+    /// What was handed on before: something computes from it.
+    pub(super) told: bool,
+    /// What Kafka Streams hands on: another buffer logs it.
+    pub(super) logged: bool,
+}
+
 /// Holds changes back, by the time that they leave.
 pub(super) struct Suppress<K, V> {
     name: Arc<str>,
@@ -37,6 +46,9 @@ pub(super) struct Suppress<K, V> {
     /// The end of a key's window; none if entries wait from their record's time on.
     end_of: Option<fn(&K) -> Timestamp>,
     limits: Limits,
+    old_values: OldValues,
+    /// The key of a window that is told again, for it had closed; with what was told of it.
+    reopened: Option<(Vec<u8>, V)>,
     time: OperatorTime,
     store: Option<BufferStore>,
     /// What the store holds, by the time and key that it leaves by.
@@ -65,6 +77,8 @@ impl<K: Data, V: Data> Suppress<K, V> {
                 bytes_max: u64::MAX,
                 overflow: Overflow::ShutDown,
             },
+            old_values: OldValues::default(),
+            reopened: None,
             time: OperatorTime::new(idle_after),
             store: None,
             order: BTreeSet::new(),
@@ -80,6 +94,11 @@ impl<K: Data, V: Data> Suppress<K, V> {
 
     pub(super) fn within(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    pub(super) fn handing_on(mut self, old_values: OldValues) -> Self {
+        self.old_values = old_values;
         self
     }
 
@@ -116,21 +135,19 @@ impl<K: Data, V: Data> Suppress<K, V> {
         let Some(key) = self.key.to_vec(&record.key)? else {
             return Err(Fault::message("a null key cannot be held back"));
         };
-        let Change { old, new, .. } = &record.value;
-        let initial = self.initial.as_ref().filter(|_| old.is_none());
-        let initial = initial.and_then(|initial| initial(&record.key));
         let mut entry = Entry::at(record.timestamp, ctx.position(), record.headers);
-        entry.old = self.bytes_of(old.as_ref().or(initial.as_ref()))?;
-        entry.new = self.bytes_of(new.as_ref())?;
+        entry.old = self.logged_old(&record.key, &record.value)?;
+        entry.new = self.bytes_of(record.value.new.as_ref())?;
         match self.entry_of(&key)? {
             Some(held) => {
                 self.bytes -= held.size_bytes(&key);
                 (entry.prior, entry.time) = (held.prior, held.time);
             }
             None => {
-                entry.prior.clone_from(&entry.old);
+                entry.prior = self.prior(&entry, &record.value)?;
                 if let Some(end_of) = self.end_of {
                     entry.time = end_of(&record.key);
+                    self.reopen(entry.time, &key, record.value.old);
                 }
             }
         }
@@ -139,6 +156,48 @@ impl<K: Data, V: Data> Suppress<K, V> {
         self.order.insert((entry.time, key.clone()));
         self.dirty.insert(key);
         Ok(())
+    }
+
+    /// The old value as Kafka Streams has it.
+    fn logged_old(&self, key: &K, change: &Change<V>) -> Result<Option<Vec<u8>>, Fault> {
+        let initial = || self.initial.as_ref().and_then(|initial| initial(key));
+        match (change.logged_old(), &change.old) {
+            (Some(LoggedOld::Nothing), _) => Ok(None),
+            (Some(LoggedOld::Value(value)), _) | (None, Some(value)) => self.bytes_of(Some(value)),
+            (Some(LoggedOld::Initial), _) | (None, None) => self.bytes_of(initial().as_ref()),
+        }
+    }
+
+    /// What a new entry has for its prior value: the old value that is logged, unless that of the
+    /// first change will be handed on. A window is only told once it is closed: before it was not.
+    fn prior(&self, entry: &Entry, change: &Change<V>) -> Result<Option<Vec<u8>>, Fault> {
+        match self.old_values.told && self.end_of.is_none() {
+            true => self.bytes_of(change.old.as_ref()),
+            false => Ok(entry.old.clone()),
+        }
+    }
+
+    /// Notes what was told of a window that had closed and is told again at once.
+    fn reopen(&mut self, end: Timestamp, key: &[u8], told: Option<V>) {
+        let is_told = self.old_values.told && end <= self.time.get() - self.wait;
+        self.reopened = told.filter(|_| is_told).map(|told| (key.to_vec(), told));
+    }
+
+    /// What was handed on of a key before its entry.
+    fn told(&mut self, key: &[u8], prior: Option<Vec<u8>>) -> Result<Option<V>, Fault> {
+        match self.end_of {
+            _ if !self.old_values.told => Ok(None),
+            Some(_) => {
+                let reopened = self.reopened.take_if(|(reopened, _)| reopened == key);
+                Ok(reopened.map(|(_, told)| told))
+            }
+            None => self.value_of(prior),
+        }
+    }
+
+    fn value_of(&self, bytes: Option<Vec<u8>>) -> Result<Option<V>, Fault> {
+        let read = |bytes: Vec<u8>| self.value.deserialize(Some(&bytes));
+        Ok(bytes.map(read).transpose()?)
     }
 
     /// Lets go of what has waited long enough, and of what there is no room for.
@@ -174,22 +233,20 @@ impl<K: Data, V: Data> Suppress<K, V> {
         self.store().put(&key, None);
         self.bytes -= entry.size_bytes(&key);
         let typed = self.key.deserialize(Some(&key))?;
+        let old = self.told(&key, entry.prior)?;
         self.dirty.insert(key);
-        let of = |bytes: Option<Vec<u8>>| match bytes {
-            Some(bytes) => self.value.deserialize(Some(&bytes)).map(Some),
-            None => Ok(None),
-        };
-        // What a row begins with was never handed on.
-        let initial = self.initial.as_ref().and_then(|initial| initial(&typed));
-        let initial = self.bytes_of(initial.as_ref())?;
-        let old = of(entry.prior.filter(|prior| Some(prior) != initial.as_ref()))?;
-        let new = of(entry.new)?;
+        let new = self.value_of(entry.new)?;
         if new.is_none() && self.end_of.is_some() {
             return Ok(());
         }
+        let logged = match self.old_values.logged {
+            true => Some(self.value_of(entry.old)?),
+            false => None,
+        };
+        let logged = logged.map(|old| old.map_or(LoggedOld::Nothing, LoggedOld::Value));
         ctx.forward(Record {
             key: typed,
-            value: Change::latest(old, new),
+            value: Change::latest(old, new).logged_as(logged),
             timestamp: entry.timestamp,
             headers: entry.headers,
         })

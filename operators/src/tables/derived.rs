@@ -13,9 +13,9 @@ use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::{Fault, Record};
 
 use crate::Data;
-use crate::change::Change;
+use crate::change::{Aside, Change, LoggedOld};
 use crate::materialized::Materialized;
-use crate::table::{Cost, KTable, Keeping, lower_table};
+use crate::table::{Cost, Initial, KTable, Keeping, lower_table};
 use crate::table_store::TableStore;
 use crate::write_back::Update;
 
@@ -57,10 +57,16 @@ impl<K: Data, V: Data> KTable<K, V> {
         let compute = Arc::new(compute);
         let (own, computing) = (keeping.store(), Arc::clone(&compute));
         let beginning = Arc::clone(&compute);
+        let initial = self.initial.clone().filter(|_| own.is_none());
+        let initial = initial
+            .map(|above| -> Initial<K, V2> { Arc::new(move |key| beginning(key, above(key))) });
+        let logged_initial = initial.clone();
         let node = self
             .graph
             .add(Arc::clone(&name), &[self.node], move |lowering| {
                 let sends_old = sends.sends_old();
+                let logs_initial = sends.logs_old() && lowering.cache_bytes_max.is_none();
+                let initial = logged_initial.filter(|_| logs_initial);
                 let store_name = stored.as_ref().map(|(store, _)| Arc::clone(store));
                 let kept = stored.as_ref().map(|(_, m)| m.kept(lowering));
                 let kept = store_name.zip(kept);
@@ -70,6 +76,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                         .map(|(name, kept)| TableStore::new(name, *kept, sends_old)),
                     sends_old,
                     nothing,
+                    initial: initial.clone(),
                     compute: Arc::clone(&compute),
                     types: PhantomData,
                 };
@@ -77,9 +84,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                 lower_table(lowering, &output, stored, supplier);
             });
         let mut table = KTable::new(self.graph.clone(), node, name, keeping);
-        if let Some(above) = self.initial.clone().filter(|_| own.is_none()) {
-            table = table.with_initial(move |key| beginning(key, above(key)));
-        }
+        table.initial = initial;
         match (own, self.view.as_ref().map(Rc::clone)) {
             (Some(own), _) => table.with_store(own),
             (None, Some(above)) => {
@@ -95,8 +100,24 @@ struct Derived<K, V, V2, F> {
     store: Option<TableStore<K, V2>>,
     sends_old: bool,
     nothing: Nothing,
+    /// What rows begin with, where a buffer downstream logs it.
+    initial: Option<Initial<K, V2>>,
     compute: Arc<F>,
     types: PhantomData<fn(V)>,
+}
+
+impl<K: Data, V, V2: Data, F> Derived<K, V, V2, F> {
+    /// Whether a buffer downstream logs an old value that was never told.
+    fn logs_untold(&self, key: &K, aside: Option<&Aside<V2>>) -> bool {
+        match aside.and_then(Aside::logged) {
+            Some(LoggedOld::Nothing) => false,
+            Some(LoggedOld::Value(_)) => true,
+            Some(LoggedOld::Initial) | None => {
+                let initial = self.initial.as_ref();
+                initial.is_some_and(|initial| initial(key).is_some())
+            }
+        }
+    }
 }
 
 impl<K, V, V2, F> Processor for Derived<K, V, V2, F>
@@ -134,16 +155,16 @@ where
             Some(row) => row.get()?.map(|row| row.value),
             None => (self.compute)(&key, change.old),
         };
+        let aside = change.aside.map(|aside| match &row {
+            Some(_) => aside.stored(),
+            None => aside.computed(|row| (self.compute)(&key, row)),
+        });
         let is_nothing = self.sends_old && old.is_none() && new.is_none();
-        if is_nothing && self.nothing == Nothing::Swallowed {
+        let is_swallowed = is_nothing && self.nothing == Nothing::Swallowed;
+        if is_swallowed && !self.logs_untold(&key, aside.as_deref()) {
             return Ok(());
         }
-        let is_latest = change.is_latest;
-        let change = Change {
-            old,
-            new,
-            is_latest,
-        };
+        let change = Change { old, new, aside };
         let (Some(store), Some(row)) = (&self.store, row) else {
             return ctx.forward(Record {
                 key,

@@ -133,7 +133,7 @@ where
             timestamp,
             headers,
         } = record;
-        if !change.is_latest {
+        if !change.is_latest() {
             // It has changed the row's history, not the row. Not counted, as in Kafka Streams.
             return Ok(());
         }

@@ -21,7 +21,7 @@ use super::session_windows::SessionWindows;
 use super::time_rows::RowContext;
 use super::window_table::HeldWindows;
 use crate::Data;
-use crate::change::Change;
+use crate::change::{Change, LoggedOld};
 use crate::logged_headers::LoggedHeaders;
 use crate::null::{OrNull, present};
 use crate::write_back::Update;
@@ -68,6 +68,8 @@ pub(super) struct SessionAggregate<K0, V0, K, X, A, T, U, M> {
     pub(super) emit: EmitStrategy,
     pub(super) time: OperatorTime,
     pub(super) sends_old: bool,
+    /// Whether a buffer downstream logs old values, as Kafka Streams has them.
+    pub(super) logs_old: bool,
     pub(super) logged_headers: LoggedHeaders,
     /// Holds changes back, if the table is cached.
     pub(super) held: Option<HeldWindows<K, A>>,
@@ -228,7 +230,10 @@ where
         let new = (self.fold.update)(&key, value, row);
         let new = new.filter(|new| !self.result.is_null(new));
         let session = Windowed::new(key, session);
-        self.write((session, Change::latest(old, new)), (at, &headers), ctx)
+        // To Kafka Streams a session that did not grow is new, too.
+        let logged = (self.logs_old && old.is_some()).then_some(LoggedOld::Nothing);
+        let change = Change::latest(old, new).logged_as(logged);
+        self.write((session, change), (at, &headers), ctx)
     }
 
     fn punctuate(

@@ -317,6 +317,7 @@ impl<K: Data, A: Data> SessionWrite<K, A> {
         let cache = cache.filter(|_| !self.emit.is_on_close());
         let (emit, gaps) = (self.emit, Gaps::from(&self.windows));
         let (sends_old, fold) = (self.keeping.sends_old(), Arc::new(fold));
+        let logs_old = self.keeping.logs_old();
         let (name, store, shared) = (self.name, self.store, self.shared);
         let (materialized, store_name) = (self.materialized, Arc::clone(&store));
         let logged_headers = lowering.logged_headers;
@@ -331,6 +332,7 @@ impl<K: Data, A: Data> SessionWrite<K, A> {
                 emit,
                 time: OperatorTime::new(emit.idle_after()),
                 sends_old,
+                logs_old,
                 logged_headers,
                 held: cache.map(|bytes_max| {
                     HeldWindows::new(&materialized.key, bytes_max, (sends_old, logged_headers))

@@ -12,7 +12,7 @@ use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Window, Windo
 use super::emit::EmitStrategy;
 use super::window_table::HeldWindows;
 use crate::Data;
-use crate::change::Change;
+use crate::change::{Change, LoggedOld};
 use crate::logged_headers::LoggedHeaders;
 use crate::write_back::Update;
 
@@ -27,6 +27,8 @@ pub(super) struct TimeRows<K, X, A, U> {
     pub(super) result: SharedSerde<A>,
     pub(super) emit: EmitStrategy,
     pub(super) sends_old: bool,
+    /// Whether a buffer downstream logs old values, as Kafka Streams has them.
+    pub(super) logs_old: bool,
     pub(super) logged_headers: LoggedHeaders,
     /// Makes a new row of a value and the old row.
     pub(super) update: Arc<U>,
@@ -74,13 +76,21 @@ where
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
         let tells_old = self.sends_old || self.held.is_some();
+        let mut logged = None;
         let (before, old) = match before {
             Before::Row(row) => {
                 let own = row.as_ref().filter(|_| tells_old);
                 let old = own.map(|own| own.value.clone());
                 (row, old)
             }
-            Before::Of(row) if tells_old => (row, self.get(&record.key)?),
+            Before::Of(row) if tells_old => {
+                let old = self.get(&record.key)?;
+                if self.logs_old {
+                    let other = row.as_ref().map(|row| row.value.clone());
+                    logged = Some(other.map_or(LoggedOld::Initial, LoggedOld::Value));
+                }
+                (row, old)
+            }
             Before::Of(row) => (row, None),
         };
         let (row, timestamp) = match before {
@@ -91,7 +101,7 @@ where
         let new = new.filter(|new| !self.result.is_null(new));
         let update = Update {
             key: record.key.clone(),
-            change: Change::latest(old, new),
+            change: Change::latest(old, new).logged_as(logged),
             timestamp,
             at: record.timestamp,
             headers: record.headers.clone(),
@@ -112,9 +122,10 @@ where
         headers: &Headers,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
+        let logged = self.logs_old.then_some(LoggedOld::Nothing);
         let update = Update {
             key: key.clone(),
-            change: Change::latest(None, Some(row.value.clone())),
+            change: Change::latest(None, Some(row.value.clone())).logged_as(logged),
             timestamp: row.timestamp,
             at: row.timestamp,
             headers: headers.clone(),
@@ -133,14 +144,13 @@ where
         }
         let Update {
             key,
-            change,
+            mut change,
             timestamp,
             headers,
             ..
         } = update;
-        let row = change
-            .new
-            .map(|value| ValueAndTimestamp { value, timestamp });
+        let new = change.new.take();
+        let row = new.map(|value| ValueAndTimestamp { value, timestamp });
         let start = key.window.start;
         let logged = self.logged_headers.of(row.as_ref(), &headers);
         self.store()
@@ -148,9 +158,8 @@ where
         if self.emit.is_on_close() {
             return Ok(());
         }
-        let new = row.map(|row| row.value);
-        let told = Record::new(key, Change::latest(change.old, new), timestamp);
-        ctx.forward(told.with_headers(headers))
+        change.new = row.map(|row| row.value);
+        ctx.forward(Record::new(key, change, timestamp).with_headers(headers))
     }
 
     /// Tells what is held back.
@@ -174,9 +183,10 @@ where
         // A segment may hold several starts; within one start the order is that of the keys.
         closed.sort_by_key(|(key, _)| key.window.start);
         for (key, row) in closed {
+            let logged = self.logs_old.then_some(LoggedOld::Nothing);
             ctx.forward(Record {
                 key,
-                value: Change::latest(None, Some(row.value)),
+                value: Change::latest(None, Some(row.value)).logged_as(logged),
                 timestamp: row.timestamp,
                 headers: headers.clone(),
             })?;

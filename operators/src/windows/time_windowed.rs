@@ -386,6 +386,7 @@ impl<K: Data, A: Data> Write<K, A> {
             self.materialized.value.clone(),
         );
         let (kind, emit, sends_old) = (self.kind, self.emit, self.keeping.sends_old());
+        let logs_old = self.keeping.logs_old();
         let (name, store_name, shared) = (self.name, self.store, self.shared);
         let rows_name = Arc::clone(&store_name);
         let logged_headers = lowering.logged_headers;
@@ -396,6 +397,7 @@ impl<K: Data, A: Data> Write<K, A> {
             result: result.clone(),
             emit,
             sends_old,
+            logs_old,
             logged_headers,
             update: Arc::clone(&update),
             store: None,

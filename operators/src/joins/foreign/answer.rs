@@ -90,7 +90,7 @@ impl<K: Data, KO: Data, VO: Data> Processor for AnswerChange<K, KO, VO> {
         record: Record<KO, Change<VO>>,
         ctx: &mut Context<K, Response<VO>>,
     ) -> Result<(), Fault> {
-        if !record.value.is_latest {
+        if !record.value.is_latest() {
             ctx.dropped(DropReason::Late);
             return Ok(());
         }

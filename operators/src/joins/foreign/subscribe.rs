@@ -131,12 +131,8 @@ impl<K: Data, V: Data, KO: Data> Processor for Subscribe<K, V, KO> {
     type ValueOut = Subscription<K>;
 
     fn process(&mut self, record: Record<K, Change<V>>, ctx: &mut Out<K, KO>) -> Result<(), Fault> {
-        let Change {
-            old,
-            new,
-            is_latest,
-        } = &record.value;
-        if !is_latest {
+        let Change { old, new, .. } = &record.value;
+        if !record.value.is_latest() {
             ctx.dropped(DropReason::Late);
             return Ok(());
         }

@@ -44,6 +44,9 @@ pub(super) struct Build {
     pub(super) branches: BTreeMap<String, Vec<String>>,
     /// The timestamp extractor of sources that name none.
     pub(super) extractor: String,
+    /// The first thing that the library's types refuse. A program with it does not compile, so that
+    /// there is nothing to be built.
+    pub(super) refused: Option<String>,
 }
 
 /// Names the operator that follows, if the op has a name.
@@ -65,6 +68,7 @@ impl Build {
             made: BTreeMap::new(),
             branches: BTreeMap::new(),
             extractor: extractor.to_owned(),
+            refused: None,
         }
     }
 
@@ -89,6 +93,12 @@ impl Build {
             }
         }
         unplayable(format!("op {}", op.text("op")))
+    }
+
+    /// Notes that an op would not compile, and goes on with its input.
+    pub(super) fn refuse<T: 'static>(&mut self, op: &Fields<'_>, input: T, reason: &str) {
+        self.refused.get_or_insert_with(|| reason.to_owned());
+        self.keep(op, input);
     }
 
     /// Keeps what an op made, under its id.

@@ -106,9 +106,14 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let (start, steps) = (case.number_or("clock_start_ms"), case.list("steps"));
     case.done();
     let branches = std::mem::take(&mut build.branches);
-    let topology = build.finish(&options);
     // What Java finds when it starts may be found before.
     let failure = expected.get("build_error").or(expected.get("start_error"));
+    match build.refused.take() {
+        Some(_) if failure.is_some() => return Ok(Vec::new()),
+        Some(reason) => return unplayable(format!("{reason}: it does not compile")),
+        None => {}
+    }
+    let topology = build.finish(&options);
     let topology = match topology {
         Ok(topology) => topology,
         Err(_) if failure.is_some() => return Ok(Vec::new()),

@@ -21,7 +21,14 @@ pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
             "map_values" | "transform_values" => build.keep(op, any.mapped(op, kinds)?),
             "to_stream" => build.keep(op, any.streamed(op, kinds)?),
             "group_by" => build.keep(op, any.grouped(op, kinds)?),
-            "suppress" => build.keep(op, any.suppressed(op, kinds)?),
+            "suppress" => match any.suppressed(op, kinds)? {
+                Some(suppressed) => build.keep(op, suppressed),
+                // `Suppressed::until_window_closes` is there for keys within windows only.
+                None => {
+                    let reason = "a table without windows waits for them to close";
+                    build.refuse(op, Table { any, kinds }, reason);
+                }
+            },
             _ => return Ok(false),
         }
         return Ok(true);
@@ -106,7 +113,8 @@ pub(super) fn materialized_or_unnamed<K: View, V: View>(
 }
 
 pub(super) trait Tabular {
-    fn suppressed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable>;
+    /// None if the types have no such suppression.
+    fn suppressed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Option<Table>, Unplayable>;
     fn filtered(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable>;
     fn mapped(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable>;
     fn streamed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Stream, Unplayable>;
@@ -114,25 +122,26 @@ pub(super) trait Tabular {
 }
 
 impl<K: View, V: View<Row = V>> Tabular for KTable<K, V> {
-    fn suppressed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable> {
+    fn suppressed(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Option<Table>, Unplayable> {
         let (key, value) = (K::serde_of(kinds.key), V::serde_of(kinds.value));
         let buffer = op.object_or("buffer");
         if op.text("until") == "time_limit" {
             let limit = op.number_or("limit_ms").unwrap_or(0).unsigned_abs();
             let limit = Duration::from_millis(limit);
             let suppressed = bounded(Suppressed::until_time_limit(limit, key, value), buffer);
-            return Ok(Table::new(named!(self, op).suppress(suppressed), kinds));
+            let table = named!(self, op).suppress(suppressed);
+            return Ok(Some(Table::new(table, kinds)));
         }
-        // Tables without windows have no such option: it does not compile.
         let Some(table) = (self as &dyn Any).downcast_ref::<KTable<Windowed<Val>, V>>() else {
-            return unplayable("a table without windows waits for them to close");
+            return Ok(None);
         };
         let (key, value) = (
             <Windowed<Val>>::serde_of(kinds.key),
             V::serde_of(kinds.value),
         );
         let suppressed = bounded(Suppressed::until_window_closes(key, value), buffer);
-        Ok(Table::new(named!(table, op).suppress(suppressed), kinds))
+        let table = named!(table, op).suppress(suppressed);
+        Ok(Some(Table::new(table, kinds)))
     }
 
     fn filtered(&self, op: &Fields<'_>, kinds: Kinds) -> Result<Table, Unplayable> {

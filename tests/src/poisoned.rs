@@ -10,10 +10,12 @@
 //! # Invariants
 //!
 //! - The good entries of an account are numbered from 1 without a gap, however many of its entries
-//!   were poison, and each poison entry is one dead letter.
+//!   were poison, and each poison entry is one dead letter. Where what a node did before it failed
+//!   stays, all entries are numbered like that.
 
 use std::collections::BTreeMap;
 
+use onceflow_framework::handler::FailureScope;
 use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::state::{KeyValueStore, StoreBuilder};
 use onceflow_framework::topology::{Consumed, Produced, Topology, TopologyBuilder};
@@ -23,11 +25,13 @@ use crate::{ledger::Ledger, ledger::LedgerTopics, record::Record as Read};
 
 const NUMBERS: &str = "numbers";
 
-/// The settings that bury poison.
+/// The settings that bury poison, and as much as that of what it led to.
 #[must_use]
-pub fn burying(topics: &LedgerTopics) -> Vec<(String, String)> {
+pub fn burying(topics: &LedgerTopics, scope: FailureScope) -> Vec<(String, String)> {
+    let scope = scope.to_string();
     let settings = [
         ("processing.exception.handler", "continue"),
+        ("processing.exception.scope", &scope),
         (
             "errors.dead.letter.queue.topic.name",
             topics.totals.as_str(),
@@ -63,7 +67,7 @@ fn is_poison(amount: i64) -> bool {
 /// # Panics
 ///
 /// At the first difference.
-pub fn audit(ledger: &Ledger<'_>) {
+pub fn audit(ledger: &Ledger<'_>, scope: FailureScope) {
     let statements = by_account(
         &ledger.cluster.settled(&ledger.topics.statements),
         Read::text,
@@ -78,7 +82,12 @@ pub fn audit(ledger: &Ledger<'_>) {
         let (mut good, mut poison) = (BTreeMap::new(), BTreeMap::new());
         for (account, entries) in journal.accounts() {
             let amounts = entries.iter().map(|entry| entry.amount);
-            let (bad, fine): (Vec<i64>, Vec<i64>) = amounts.partition(|amount| is_poison(*amount));
+            let bad: Vec<i64> = amounts
+                .clone()
+                .filter(|amount| is_poison(*amount))
+                .collect();
+            let stays = |amount: &i64| scope == FailureScope::Node || !is_poison(*amount);
+            let fine: Vec<i64> = amounts.filter(stays).collect();
             let numbered = (1..)
                 .zip(&fine)
                 .map(|(number, amount)| format!("{number} {amount}"));

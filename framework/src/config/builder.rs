@@ -10,7 +10,7 @@ use super::properties_text;
 use super::settings::{self, Named};
 use super::{Config, Guarantee};
 use crate::error::{Error, ErrorKind};
-use crate::handler::{ExceptionHandler, Handlers, Retry};
+use crate::handler::{ExceptionHandler, FailureScope, Handlers, Retry};
 use crate::topology::OffsetReset;
 
 /// More workers than any machine has use for: beyond it, it is a mistake.
@@ -157,6 +157,15 @@ impl ConfigBuilder {
         self
     }
 
+    /// How much is given up when a processor fails and its handler goes on (default: the record, of
+    /// which nothing stays). [`FailureScope::Node`] keeps what was written and forwarded before, as
+    /// Kafka Streams does, and costs a record that does not fail next to nothing: see there for what
+    /// either means.
+    pub fn failure_scope(mut self, scope: FailureScope) -> Self {
+        self.config.handlers.scope = scope;
+        self
+    }
+
     /// What becomes of an output that cannot be written as bytes, or is refused for good (default:
     /// the application stops). An [`OnRefusedOutput`](crate::handler::OnRefusedOutput), or a
     /// [handler](crate::handler) of yours.
@@ -298,6 +307,8 @@ impl ConfigBuilder {
                     .to_owned(),
             );
         }
+        problems.extend(handlers.problem());
+        problems.extend(unused_scope(handlers));
         if problems.is_empty() {
             return Ok(self.config);
         }
@@ -421,6 +432,18 @@ fn is_server(server: &str) -> bool {
     let host = server.len() - port.map_or(0, |port| port.len() + 1);
     let port_is_one = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     host > 0 && port_is_one && !server.contains(char::is_whitespace)
+}
+
+/// No setting is ignored.
+fn unused_scope(handlers: &Handlers) -> Option<String> {
+    let scope = handlers.scope;
+    let is_used = !handlers.processing.only_fails() || !handlers.production.only_fails();
+    (scope != FailureScope::default() && !is_used).then(|| {
+        format!(
+            "processing.exception.scope={scope} says what stays when a handler goes on, and none does: \
+             set processing.exception.handler or production.exception.handler to continue"
+        )
+    })
 }
 
 impl fmt::Debug for ConfigBuilder {

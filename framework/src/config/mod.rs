@@ -31,6 +31,7 @@
 //! | `auto.offset.reset` | [`auto_offset_reset`](ConfigBuilder::auto_offset_reset) | `earliest` |
 //! | `deserialization.exception.handler` | [`on_bad_record`](ConfigBuilder::on_bad_record) | `fail` |
 //! | `processing.exception.handler` | [`on_failed_record`](ConfigBuilder::on_failed_record) | `fail` |
+//! | `processing.exception.scope` * | [`failure_scope`](ConfigBuilder::failure_scope) | `record`; `node`: as Kafka Streams does |
 //! | `production.exception.handler` | [`on_refused_output`](ConfigBuilder::on_refused_output) | `fail` |
 //! | `record.retry.attempts` * | [`retry`](ConfigBuilder::retry) | 0 |
 //! | `record.retry.backoff.ms` * | [`retry`](ConfigBuilder::retry) | 100 |
@@ -86,7 +87,7 @@ pub(crate) use clients::ClientProperties;
 use clients::ClientOverrides;
 
 use crate::error::Error;
-use crate::handler::{ExceptionHandler, Handlers, Retry};
+use crate::handler::{ExceptionHandler, FailureScope, Handlers, Retry};
 use crate::topology::OffsetReset;
 
 /// How often an input record takes effect.
@@ -307,6 +308,12 @@ impl Config {
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.handlers.retry
+    }
+
+    /// How much is given up when a processor fails and its handler goes on.
+    #[must_use]
+    pub fn failure_scope(&self) -> FailureScope {
+        self.handlers.scope
     }
 
     pub(crate) fn handlers(&self) -> Arc<Handlers> {

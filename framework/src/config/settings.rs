@@ -9,7 +9,9 @@ use super::java;
 use super::librdkafka::{self, ClientProperty, Scope};
 use super::nearest::nearest;
 use super::{Config, Guarantee};
-use crate::handler::{ExceptionHandler, OnBadRecord, OnFailedRecord, OnRefusedOutput};
+use crate::handler::{
+    ExceptionHandler, FailureScope, OnBadRecord, OnFailedRecord, OnRefusedOutput,
+};
 use crate::topology::OffsetReset;
 
 /// A setting of the application.
@@ -58,6 +60,7 @@ const SETTINGS: &[Setting] = settings! {
     // Its name before Kafka 4.
     "default.deserialization.exception.handler" => handlers.deserialization = bad_record_handler,
     "processing.exception.handler" => handlers.processing = failed_record_handler,
+    "processing.exception.scope" => handlers.scope = failure_scope,
     "production.exception.handler" => handlers.production = refused_output_handler,
     "default.production.exception.handler" => handlers.production = refused_output_handler,
     "record.retry.attempts" => handlers.retry.times = number,
@@ -236,6 +239,13 @@ fn refused_output_handler(value: &str) -> Parsed<Arc<dyn ExceptionHandler>> {
         Some("continue") => Ok(Arc::new(OnRefusedOutput::Continue)),
         _ => Err("fail or continue".to_owned()),
     }
+}
+
+fn failure_scope(value: &str) -> Parsed<FailureScope> {
+    let known = FailureScope::ALL
+        .into_iter()
+        .find(|scope| scope.to_string() == value);
+    known.ok_or_else(|| "record or node".to_owned())
 }
 
 fn optional_name(value: &str) -> Parsed<Option<Arc<str>>> {

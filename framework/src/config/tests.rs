@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::{Config, Guarantee};
 use crate::error::ErrorKind;
+use crate::handler::FailureScope;
 use crate::topology::OffsetReset;
 
 /// What one setting does: empty if it is taken, else what the error says of it.
@@ -94,11 +95,40 @@ fn handlers_of_failures_are_chosen_by_word_or_by_their_java_class() {
         ),
         ("processing.exception.handler", "skip", "fail or continue"),
         (
+            "processing.exception.scope",
+            "call",
+            "expected record or node",
+        ),
+        ("processing.exception.scope", "record", ""),
+        (
+            "processing.exception.scope",
+            "node",
+            "and none does: set processing.exception.handler",
+        ),
+        (
             "errors.dead.letter.queue.topic.name",
             "dead",
             "no handler gives up any",
         ),
     ]);
+}
+
+#[test]
+fn what_stays_of_a_failed_record_cannot_be_tried_again() {
+    let config = |attempts: &str| {
+        Config::builder("app", "localhost:9092")
+            .property("processing.exception.handler", "continue")
+            .property("processing.exception.scope", "node")
+            .property("record.retry.attempts", attempts)
+            .build()
+    };
+    assert_eq!(config("0").unwrap().failure_scope(), FailureScope::Node);
+    let told = config("2").unwrap_err().to_string();
+    assert!(
+        told.contains("processing.exception.scope=node")
+            && told.contains("record.retry.attempts=2"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub enum OnFailedRecord {
     /// Unlike in Kafka Streams nothing of the record stays: no output, no write to a store. To that
     /// end every record's outputs and writes are held back until it is done, which costs a copy of
     /// them, the processors of the task are built anew after a failure, and a record cache has no
-    /// effect.
+    /// effect. [`FailureScope::Node`](super::FailureScope::Node) is Kafka Streams' way, and spares
+    /// all that.
     Continue,
 }
 

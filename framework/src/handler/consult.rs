@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{
-    DeadLetter, ErrorContext, ExceptionHandler, OnBadRecord, OnFailedRecord, OnRefusedOutput,
-    RefusedOutput, Response, Retry, Stage,
+    DeadLetter, ErrorContext, ExceptionHandler, FailureScope, Isolation, OnBadRecord,
+    OnFailedRecord, OnRefusedOutput, RefusedOutput, Response, Retry, Stage,
 };
 use crate::error::{Error, panic_text};
 use crate::record::{RawRecord, TaskId};
@@ -25,6 +25,8 @@ pub(crate) struct Handlers {
     /// The topic of records that were given up.
     pub(crate) dead_letters: Option<Arc<str>>,
     pub(crate) retry: Retry,
+    /// What is given up with a processor's call.
+    pub(crate) scope: FailureScope,
 }
 
 /// A failure, before anybody was asked.
@@ -54,6 +56,7 @@ impl Default for Handlers {
             production: Arc::new(OnRefusedOutput::default()),
             dead_letters: None,
             retry: Retry::NEVER,
+            scope: FailureScope::default(),
         }
     }
 }
@@ -67,10 +70,44 @@ impl Handlers {
         }
     }
 
-    /// Whether a record may have to be taken back alone: by a handler that goes on without it, or
-    /// without one of its outputs, or for another attempt.
-    pub(crate) fn isolate(&self) -> bool {
-        !self.processing.only_fails() || !self.production.only_fails() || self.retry.times > 0
+    /// What goes with a call that fails: its batch, unless a handler may go on without it, or without
+    /// an output, or it may be tried again.
+    pub(crate) fn isolation(&self) -> Isolation {
+        let goes_on = !self.processing.only_fails() || !self.production.only_fails();
+        match self.scope {
+            _ if !goes_on && self.retry.times == 0 => Isolation::Batch,
+            FailureScope::Record => Isolation::Record,
+            FailureScope::Node => Isolation::Call,
+        }
+    }
+
+    /// Whether outputs are held back until their record is done: to take them back, or to tell which
+    /// of them a broker refuses.
+    pub(crate) fn hold_outputs(&self) -> bool {
+        match self.isolation() {
+            Isolation::Batch => false,
+            Isolation::Record => true,
+            Isolation::Call => !self.production.only_fails(),
+        }
+    }
+
+    /// Whether each node is asked about on its own.
+    pub(crate) fn guard_nodes(&self) -> bool {
+        self.isolation() == Isolation::Call && !self.processing.only_fails()
+    }
+
+    /// What contradicts each other.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let scope = self.scope;
+        (scope == FailureScope::Node && self.retry.times > 0).then(|| {
+            format!(
+                "processing.exception.scope={scope} keeps what a record has done before it fails, and \
+                 record.retry.attempts={} would do it again: set the first to {}, or the second \
+                 to 0",
+                self.retry.times,
+                FailureScope::Record
+            )
+        })
     }
 
     /// Those of what fills global stores: outside any transaction, so without dead letters, and in the
@@ -137,6 +174,7 @@ impl fmt::Debug for Handlers {
             .field("production", &self.production.name())
             .field("dead_letters", &self.dead_letters)
             .field("retry", &self.retry)
+            .field("scope", &self.scope)
             .finish()
     }
 }

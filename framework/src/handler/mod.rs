@@ -11,29 +11,33 @@
 //!
 //! They are Kafka Streams' `DeserializationExceptionHandler`, `ProcessingExceptionHandler` (KIP-1033)
 //! and `ProductionExceptionHandler`, with the dead letters of KIP-1034. Unlike there, nothing stays of
-//! a record that is given up, a handler may ask for another attempt at each of the three, and one
-//! that panics has said `Fail`.
+//! a record that is given up, unless [`FailureScope::Node`] says so, a handler may ask for another
+//! attempt at each of the three, and one that panics has said `Fail`.
 //!
 //! # Invariants
 //!
 //! - A handler decides on a record, never on a transaction: what brokers and stores say is not asked.
-//! - It is asked once nothing of the record stands any more, so that whatever it answers can be done.
+//! - It is asked once nothing of the record stands any more, so that whatever it answers can be done;
+//!   under [`FailureScope::Node`] it is asked in the middle of the record, and cannot have it again.
 //! - What it answers ends somewhere: attempts have a limit, and after the last one `Retry` is `Fail`.
 
 mod context;
 mod letter;
 mod choice;
+mod extent;
 mod retry;
 mod uncaught;
 mod consult;
 
 pub use choice::{OnBadRecord, OnFailedRecord, OnRefusedOutput};
 pub use context::{ErrorContext, RefusedOutput, Stage};
+pub use extent::FailureScope;
 pub use letter::DeadLetter;
 pub use retry::Retry;
 pub use uncaught::UncaughtResponse;
 
 pub(crate) use consult::{Answer, Failed, Handlers};
+pub(crate) use extent::Isolation;
 pub(crate) use uncaught::UncaughtHandler;
 
 /// What a handler answers.

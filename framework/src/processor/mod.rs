@@ -22,6 +22,7 @@ mod refusal;
 mod punctuation;
 mod node_time;
 mod node;
+mod guard;
 mod async_calls;
 mod executor;
 mod call_queue;
@@ -50,12 +51,13 @@ pub(crate) use async_node::AsyncNode;
 pub(crate) use call_queue::{Origin, Until};
 pub(crate) use executor::Executor;
 pub(crate) use fixed_key::FixedKeyAdapter;
-pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode};
+pub(crate) use guard::Guarded;
+pub(crate) use node::{Children, Lifecycle, Link, ProcessorNode, Receive};
 pub(crate) use outbox::Outbox;
 pub(crate) use outlet::ExternalNode;
 pub(crate) use partition::partition_of_key;
 pub(crate) use punctuation::Schedules;
-pub(crate) use refusal::{InputCopy, SinkTopic};
+pub(crate) use refusal::{InputCopy, SinkTopic, is_of_the_record};
 pub(crate) use scope::{
     Collector, GlobalStores, OutgoingRecord, StoreLog, StoreSlot, TaskScope, TopicId,
 };

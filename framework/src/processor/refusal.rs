@@ -38,6 +38,11 @@ impl InputCopy {
         self.headers.clone_from(raw.headers);
     }
 
+    /// There is nothing to show.
+    pub(crate) fn forget(&mut self) {
+        self.at = None;
+    }
+
     fn raw(&self) -> Option<RawRecord<'_>> {
         let (offset, timestamp) = self.at?;
         let (key, value) = self.bytes.split_at(self.key.unwrap_or_default());
@@ -76,6 +81,34 @@ impl TaskScope {
             retries: self.retries.get(),
         };
         self.handlers.decide(&failed, error)
+    }
+
+    /// A node has failed, and nothing else: asks whether the node before it goes on.
+    pub(crate) fn give_up_call(&self, error: Error) -> Result<(), Error> {
+        if !is_of_the_record(&error) {
+            return Err(error);
+        }
+        match self.decide(Stage::Processing, None, error) {
+            Answer::Resume(letters, error) => self.go_on(Stage::Processing, &letters, &error),
+            Answer::Retry(error) | Answer::Fail(error) => Err(error.settled()),
+        }
+    }
+
+    /// Goes on without what failed.
+    pub(crate) fn go_on(
+        &self,
+        stage: Stage,
+        letters: &[DeadLetter],
+        error: &Error,
+    ) -> Result<(), Error> {
+        self.bury(letters)?;
+        let reason = match stage {
+            Stage::Deserialization => DropReason::Deserialization,
+            Stage::Processing => DropReason::Processing,
+            Stage::Production => DropReason::Production,
+        };
+        self.given_up(error.node().unwrap_or_default(), reason, error);
+        Ok(())
     }
 
     /// Writes what a handler leaves of a record.
@@ -163,6 +196,16 @@ impl TaskScope {
     pub(crate) fn sink(&self, topic: TopicId) -> Option<SinkTopic> {
         self.sinks.borrow().get(&topic).cloned()
     }
+}
+
+/// Whether it is one record's failure, whatever becomes of others. An output is refused here for what
+/// is known before it is sent, such as its size.
+pub(crate) fn is_of_the_record(error: &Error) -> bool {
+    let kind = matches!(
+        error.kind(),
+        ErrorKind::Processing | ErrorKind::Serialization | ErrorKind::Production
+    );
+    (kind || error.is_transient()) && error.recovery() == Recovery::Stop
 }
 
 /// Whether it is about one output, and for good.

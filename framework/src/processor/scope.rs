@@ -20,7 +20,7 @@ use super::punctuation::Schedules;
 use super::refusal::{InputCopy, SinkTopic};
 use super::task_calls::TaskCalls;
 use crate::error::{Error, ErrorKind};
-use crate::handler::Handlers;
+use crate::handler::{Handlers, Isolation};
 use crate::metrics::{DropReason, Drops};
 use crate::record::{Headers, Offset, Position, TaskId, TopicPartition};
 use crate::state::{Changelog, StoreSpec, TaskStore};
@@ -177,6 +177,18 @@ impl TaskScope {
         self.stream_time.set(self.stream_time.get().max(timestamp));
     }
 
+    /// Names the node and the record at which user code panicked.
+    pub(crate) fn blame_panic(&self, error: Error) -> Error {
+        let error = match self.take_panicked() {
+            Some(node) => error.at_node(&node),
+            None => error,
+        };
+        match self.position() {
+            Some(position) => error.at(position),
+            None => error,
+        }
+    }
+
     /// Refuses to emit what no batch would hold.
     #[inline]
     pub(crate) fn check_batch(&self) -> Result<(), Error> {
@@ -293,6 +305,17 @@ pub(crate) struct StoreLog {
     pub(crate) topic: Option<TopicId>,
 }
 
+impl StoreLog {
+    /// Where a write stays though its record fails, a store must not go on without its changelog.
+    #[cold]
+    fn unlogged(&self, error: Error) -> Error {
+        match self.scope.handlers.isolation() {
+            Isolation::Batch | Isolation::Record => error,
+            Isolation::Call => error.settled(),
+        }
+    }
+}
+
 impl Changelog for StoreLog {
     fn store(&self) -> &str {
         &self.store
@@ -317,14 +340,15 @@ impl Changelog for StoreLog {
         let Some(topic) = self.topic else {
             return Ok(());
         };
-        self.scope.collector.send(&OutgoingRecord {
+        let sent = self.scope.collector.send(&OutgoingRecord {
             topic,
             partition: Some(self.scope.task.partition),
             key: Some(key),
             value,
             timestamp: timestamp.unwrap_or(self.scope.record_time.get()),
             headers,
-        })
+        });
+        sent.map_err(|error| self.unlogged(error))
     }
 
     fn refused(&self) {

@@ -11,6 +11,8 @@
 //!
 //! # Invariants
 //!
+//! - Under [`FailureScope::Node`](crate::handler::FailureScope::Node) nothing is held or taken back:
+//!   nodes are asked about one by one (`processor/guard`), and what is left is asked about here.
 //! - Only where a handler may go on, or retries are allowed; else an error is the batch's, as without
 //!   this module.
 //! - A record that is done has put nothing off: processors are flushed after each, so that a record
@@ -24,10 +26,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::task::Task;
-use crate::error::{Error, ErrorKind, Recovery, panic_text};
-use crate::handler::{Answer, Stage};
-use crate::metrics::DropReason;
-use crate::processor::Prepared;
+use crate::error::{Error, ErrorKind, panic_text};
+use crate::handler::{Answer, Isolation, Stage};
+use crate::processor::{Prepared, is_of_the_record};
 use crate::record::{Offset, RawRecord};
 use crate::topology::TaskChain;
 
@@ -58,7 +59,7 @@ impl Task {
 
     /// Whether one record can fail alone, and so has to be noted.
     pub(crate) fn isolates(&self) -> bool {
-        self.outbox.is_some()
+        self.isolation != Isolation::Batch
     }
 
     /// Whether its processors were made anew since this was last asked: no head is prepared then.
@@ -77,9 +78,20 @@ impl Task {
         &mut self,
         call: impl FnOnce(&TaskChain) -> Result<(), Error>,
     ) -> Result<Attempt, Error> {
-        let Some(outbox) = self.outbox.as_ref().map(Rc::clone) else {
-            return call(&self.chain).map(|()| Attempt::Done);
-        };
+        match self.isolation {
+            Isolation::Batch => call(&self.chain).map(|()| Attempt::Done),
+            Isolation::Record => self.attempt_whole(call),
+            Isolation::Call => self.attempt_call(call),
+        }
+    }
+
+    /// Nothing stays of what fails.
+    fn attempt_whole(
+        &mut self,
+        call: impl FnOnce(&TaskChain) -> Result<(), Error>,
+    ) -> Result<Attempt, Error> {
+        let outbox = self.outbox.as_ref().map(Rc::clone);
+        let outbox = outbox.expect("what can be taken back is held back");
         self.number_attempt();
         outbox.hold();
         self.scope.outlets.each(|outlet| outlet.hold());
@@ -90,12 +102,7 @@ impl Task {
         self.scope.node_times.hold();
         // What processors have put off is done with the record: new ones would not know of it.
         let attempt = || call(&self.chain).and_then(|()| self.flush_processors());
-        let called = catch_unwind(AssertUnwindSafe(attempt));
-        let outcome = called.unwrap_or_else(|panic| {
-            let message = format!("a processor panicked: {}", panic_text(&*panic));
-            Err(self.blame_panic(Error::new(ErrorKind::Processing, message)))
-        });
-        match outcome {
+        match self.catch(attempt) {
             Ok(()) => {
                 for slot in self.scope.stores.values() {
                     slot.store.borrow_mut().keep();
@@ -112,6 +119,38 @@ impl Task {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What was done before the failure stays. Nodes have asked about theirs: this is for the calls
+    /// that no node makes, and for sinks behind a source.
+    fn attempt_call(
+        &mut self,
+        call: impl FnOnce(&TaskChain) -> Result<(), Error>,
+    ) -> Result<Attempt, Error> {
+        let outbox = self.outbox.as_ref().map(Rc::clone);
+        if let Some(outbox) = &outbox {
+            outbox.hold();
+        }
+        let failed = match self.catch(|| call(&self.chain)) {
+            Ok(()) => None,
+            Err(error) if is_of_the_record(&error) => Some(error),
+            Err(error) => return Err(error),
+        };
+        if let Some(outbox) = outbox {
+            outbox.release(|record, behind| self.send_out(record, behind))?;
+        }
+        match failed {
+            None => Ok(Attempt::Done),
+            Some(error) => self.settle(Stage::Processing, error),
+        }
+    }
+
+    fn catch(&self, attempt: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let called = catch_unwind(AssertUnwindSafe(attempt));
+        called.unwrap_or_else(|panic| {
+            let message = format!("a processor panicked: {}", panic_text(&*panic));
+            Err(self.blame_panic(Error::new(ErrorKind::Processing, message)))
+        })
     }
 
     fn take_back(&mut self) -> Result<(), Error> {
@@ -143,14 +182,7 @@ impl Task {
     fn settle(&mut self, stage: Stage, error: Error) -> Result<Attempt, Error> {
         match self.scope.decide(stage, None, error) {
             Answer::Resume(letters, error) => {
-                self.scope.bury(&letters)?;
-                let reason = match stage {
-                    Stage::Deserialization => DropReason::Deserialization,
-                    Stage::Processing => DropReason::Processing,
-                    Stage::Production => DropReason::Production,
-                };
-                let node = error.node().unwrap_or_default();
-                self.scope.given_up(node, reason, &error);
+                self.scope.go_on(stage, &letters, &error)?;
                 self.forget_attempts();
                 Ok(Attempt::GivenUp)
             }
@@ -184,13 +216,4 @@ impl Task {
         let at = self.scope.at.get();
         self.retrying.take_if(|retrying| at == Some(retrying.at));
     }
-}
-
-/// An output is refused here for what is known before it is sent, such as its size.
-fn is_of_the_record(error: &Error) -> bool {
-    let kind = matches!(
-        error.kind(),
-        ErrorKind::Processing | ErrorKind::Serialization | ErrorKind::Production
-    );
-    (kind || error.is_transient()) && error.recovery() == Recovery::Stop
 }

@@ -225,7 +225,7 @@ impl Task {
     ) -> Error {
         let message = "an external system refuses a row";
         let mut first = None;
-        let mut passed_over = self.outbox.is_some();
+        let mut passed_over = self.isolates();
         for (row, cause) in rows {
             match position(row) {
                 Some(at) => {

@@ -20,7 +20,7 @@ use super::attempt::{Attempt, Retrying};
 use super::careful::LeftOut;
 use super::external::Refusal;
 use crate::error::{Error, ErrorKind, panic_text};
-use crate::handler::Handlers;
+use crate::handler::{Handlers, Isolation};
 use crate::metrics::Drops;
 use crate::processor::{
     CallSettings, Collector, GlobalStores, InputCopy, Outbox, OutgoingRecord, Passed, Prepared,
@@ -48,7 +48,9 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     settings: TaskSettings,
     pub(super) scope: Rc<TaskScope>,
-    /// Between the nodes and the collector, if a record can fail alone.
+    /// What goes with a call that fails.
+    pub(super) isolation: Isolation,
+    /// Between the nodes and the collector, if outputs may have to be taken back.
     pub(super) outbox: Option<Rc<Outbox>>,
     /// The record that it waits for, if one is tried again.
     pub(super) retrying: Option<Retrying>,
@@ -105,8 +107,9 @@ impl Task {
         let application_id = Arc::clone(&settings.application_id);
         let clock = Arc::clone(&settings.clock);
         let guards_reading = !settings.handlers.deserialization.only_fails();
-        let isolates = settings.handlers.isolate();
-        let outbox = isolates.then(|| Rc::new(Outbox::before(Rc::clone(&collector))));
+        let isolation = settings.handlers.isolation();
+        let holds = settings.handlers.hold_outputs();
+        let outbox = holds.then(|| Rc::new(Outbox::before(Rc::clone(&collector))));
         let collector = match &outbox {
             Some(outbox) => Rc::clone(outbox) as Rc<dyn Collector>,
             None => collector,
@@ -123,7 +126,8 @@ impl Task {
             };
             let mut store = spec.create();
             // A row that is too large for its changelog is the failure of the record that wrote it.
-            if settings.log_at_close && changelog.is_some() && !isolates {
+            let at_close = settings.log_at_close && isolation != Isolation::Record;
+            if at_close && changelog.is_some() {
                 store.log_at_close();
             }
             let store = Rc::new(RefCell::new(store));
@@ -153,6 +157,7 @@ impl Task {
             topology,
             settings,
             scope,
+            isolation,
             outbox,
             retrying: None,
             left_out: LeftOut::default(),
@@ -300,7 +305,9 @@ impl Task {
     /// Whether a record that fails, or cannot be read, is the affair of its batch, and none waits
     /// for an answer from outside: what most tasks are.
     pub(crate) fn is_plain(&self) -> bool {
-        self.outbox.is_none() && self.condemned.is_empty() && self.scope.calls.is_empty()
+        self.isolation == Isolation::Batch
+            && self.condemned.is_empty()
+            && self.scope.calls.is_empty()
     }
 
     /// Makes the calls that are due; answers how many.
@@ -346,16 +353,26 @@ impl Task {
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         // What was put off comes from the batch's records: an external sink asks from which.
         self.scope.at.set(self.last);
-        if self.scope.calls.is_empty() {
+        if self.scope.calls.is_empty() && self.isolation != Isolation::Call {
             return self.flush_processors();
         }
         let nodes: Vec<usize> = self.chain.processors.keys().copied().collect();
         for node in nodes {
             self.take_results_of(node, Until::Done)?;
-            self.chain.processors[&node].borrow_mut().flush()?;
+            self.flush_processor(node)?;
         }
         self.waited = Duration::ZERO;
         Ok(())
+    }
+
+    /// What is put off comes of several records: where one call can fail alone, it has no input.
+    fn flush_processor(&mut self, node: usize) -> Result<(), Error> {
+        let flush = |chain: &TaskChain| chain.processors[&node].borrow_mut().flush();
+        if self.isolation != Isolation::Call {
+            return flush(&self.chain);
+        }
+        self.scope.input.borrow_mut().forget();
+        self.attempt(flush).map(drop)
     }
 
     /// As [`flush`](Self::flush), without calls.
@@ -446,14 +463,7 @@ impl Task {
 
     /// Names the node and the record at which user code panicked.
     pub(crate) fn blame_panic(&self, error: Error) -> Error {
-        let error = match self.scope.take_panicked() {
-            Some(node) => error.at_node(&node),
-            None => error,
-        };
-        match self.scope.position() {
-            Some(position) => error.at(position),
-            None => error,
-        }
+        self.scope.blame_panic(error)
     }
 
     /// Ends the way to external systems; `open_external` makes it anew.

@@ -10,7 +10,7 @@ use super::TestDriver;
 use super::capture::Capture;
 use super::engine::{Engine, Setup};
 use crate::error::{Error, ErrorKind};
-use crate::handler::{ExceptionHandler, Handlers, Retry};
+use crate::handler::{ExceptionHandler, FailureScope, Handlers, Retry};
 use crate::processor::CallSettings;
 use crate::record::TaskId;
 use crate::runtime::TaskSettings;
@@ -101,6 +101,12 @@ impl TestDriverBuilder {
         self
     }
 
+    /// How much is given up when a processor fails (default: the record).
+    pub fn failure_scope(mut self, scope: FailureScope) -> Self {
+        self.handlers.scope = scope;
+        self
+    }
+
     /// Where records go that a handler has given up (default: nowhere).
     pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
         self.handlers.dead_letters = Some(Arc::from(topic.into()));
@@ -120,8 +126,12 @@ impl TestDriverBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::Topics`] when a partition count cannot be: below one, or different for
-    /// topics that are joined. Whatever a processor's `init` fails with.
+    /// topics that are joined. [`ErrorKind::Config`] when retries contradict the failure scope.
+    /// Whatever a processor's `init` fails with.
     pub fn build(self) -> Result<TestDriver, Error> {
+        if let Some(problem) = self.handlers.problem() {
+            return Err(Error::new(ErrorKind::Config, problem));
+        }
         if let Some((topic, count)) = self.partitions.iter().find(|(_, count)| **count < 1) {
             let message = format!("topic {topic} needs at least one partition, not {count}");
             return Err(Error::new(ErrorKind::Topics, message));

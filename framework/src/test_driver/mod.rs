@@ -103,6 +103,8 @@ mod failure_tests;
 mod handler_tests;
 #[cfg(test)]
 mod exception_tests;
+#[cfg(test)]
+mod failure_scope_tests;
 
 use std::cell::RefCell;
 use std::fmt;

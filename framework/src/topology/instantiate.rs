@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::Topology;
 use super::node::NodeSpec;
 use crate::error::Error;
-use crate::processor::{Children, Ingest, Lifecycle, Link, TaskScope};
+use crate::processor::{Children, Guarded, Ingest, Lifecycle, Link, Receive, TaskScope};
 
 /// An input of a task: a topic, and the source that reads it.
 pub(crate) struct Input {
@@ -87,6 +87,21 @@ impl<'t> Assembly<'t> {
             (Arc::clone(&self.spec(*child).name), Rc::clone(link))
         });
         Children::new(links.collect())
+    }
+
+    /// The edge to a node, which is asked about on its own if that is how failures are handled.
+    pub(super) fn link<K: 'static, V: 'static, N: Receive<K, V> + 'static>(
+        &self,
+        node: usize,
+        instance: &Rc<RefCell<N>>,
+    ) -> Link<K, V> {
+        let instance = Rc::clone(instance);
+        if !self.scope.handlers.guard_nodes() {
+            return instance;
+        }
+        let name = Arc::clone(&self.spec(node).name);
+        let scope = Rc::clone(&self.scope);
+        Rc::new(RefCell::new(Guarded::new(instance, name, scope)))
     }
 
     pub(super) fn add_node(&mut self, node: usize, link: Box<dyn Any>) {

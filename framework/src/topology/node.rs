@@ -116,7 +116,7 @@ impl<P: Processor, F: Fn() -> P + Send + Sync> NodeFactory for ProcessorFactory<
             Rc::clone(&assembly.scope),
         );
         let instance = Rc::new(RefCell::new(ProcessorNode::new((self.0)(), context)));
-        let link: Link<P::KeyIn, P::ValueIn> = Rc::clone(&instance) as _;
+        let link = assembly.link::<P::KeyIn, P::ValueIn, _>(node, &instance);
         assembly.add_node(node, Box::new(link) as Box<dyn Any>);
         assembly.add_lifecycle(node, instance);
         Ok(())
@@ -140,7 +140,7 @@ impl<P: AsyncProcessor> NodeFactory for AsyncFactory<P> {
         let processor = Arc::clone(&self.processor);
         let instance = AsyncNode::new(processor, self.calls.clone(), context);
         let instance = Rc::new(RefCell::new(instance));
-        let link: Link<P::KeyIn, P::ValueIn> = Rc::clone(&instance) as _;
+        let link = assembly.link::<P::KeyIn, P::ValueIn, _>(node, &instance);
         assembly.add_node(node, Box::new(link) as Box<dyn Any>);
         assembly.add_lifecycle(node, instance);
         Ok(())

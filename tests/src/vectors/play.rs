@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceflow::handler::FailureScope;
 use onceflow::metrics::{DropReason, Drops};
 use onceflow::prelude::*;
-use onceflow::processor::OnBadRecord;
+use onceflow::processor::{OnBadRecord, OnFailedRecord};
 use onceflow::test_driver::{CapturedRecord, RawBytes};
 use onceflow::{ErrorKind, Header};
 use serde_json::Value;
@@ -88,7 +89,7 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let expected = Expected::of(case);
     let ops = case.list("topology");
     let config = Fields::of("config", case.value("config"));
-    let on_bad_record = check_config(&config)?;
+    let (on_bad_record, on_failed_record) = handlers(&config);
     let extractor = config.text_or("default.timestamp.extractor");
     let mut build = Build::new(extractor.unwrap_or("fail"));
     let options = build_options(&config);
@@ -131,6 +132,9 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let driver = TestDriver::builder(topology)
         .start_time(Timestamp::from_millis(start.unwrap_or(0)))
         .on_bad_record(on_bad_record)
+        .on_failed_record(on_failed_record)
+        // What Java's processors did before they failed stays.
+        .failure_scope(FailureScope::Node)
         .shared_stream_time()
         .build();
     let driver = match driver {
@@ -220,17 +224,20 @@ fn build_options(config: &Fields<'_>) -> BuildOptions {
 }
 
 /// Which settings are understood; what they leave to the driver.
-fn check_config(config: &Fields<'_>) -> Result<OnBadRecord, Unplayable> {
-    if config.text_or("processing.exception.handler") == Some("continue") {
-        return unplayable("processing.exception.handler");
-    }
+fn handlers(config: &Fields<'_>) -> (OnBadRecord, OnFailedRecord) {
     // The engine of the stores and the guarantee change no answer.
     config.text_or("dsl.store.suppliers.class");
     config.text_or("processing.guarantee");
-    Ok(match config.text_or("deserialization.exception.handler") {
-        Some("continue") => OnBadRecord::Continue,
-        _ => OnBadRecord::Fail,
-    })
+    let goes_on = |name| config.text_or(name) == Some("continue");
+    let on_bad_record = match goes_on("deserialization.exception.handler") {
+        true => OnBadRecord::Continue,
+        false => OnBadRecord::Fail,
+    };
+    let on_failed_record = match goes_on("processing.exception.handler") {
+        true => OnFailedRecord::Continue,
+        false => OnFailedRecord::Fail,
+    };
+    (on_bad_record, on_failed_record)
 }
 
 fn counting_stores(ops: &[Value]) -> BTreeSet<String> {

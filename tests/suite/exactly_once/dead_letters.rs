@@ -1,7 +1,7 @@
 //! The process dies at each point of batches that hold dead letters: exactly the poison is buried,
 //! exactly once, and its neighbours are processed once.
 
-use onceflow_framework::BatchPoint;
+use onceflow_framework::{BatchPoint, handler::FailureScope};
 use onceflow_tests::{
     Cluster,
     ledger::Ledger,
@@ -30,18 +30,19 @@ fn poisoned_worker(ledger: &Ledger<'_>, settings: Vec<(String, String)>, at: Opt
 }
 
 /// Dies once at each of these points, with poison before and after it, and goes on.
-fn dies_and_buries(name: &str, points: &[(BatchPoint, u64)]) {
+fn dies_and_buries(name: &str, scope: FailureScope, points: &[(BatchPoint, u64)]) {
     let ledger = Ledger::new(Cluster::shared(), name, 2);
     for (point, occurrence) in points {
         ledger.feed(60);
         let at = At::abort(*point, *occurrence);
-        poisoned_worker(&ledger, poisoned::burying(&ledger.topics), Some(at)).wait_for_abort();
+        poisoned_worker(&ledger, poisoned::burying(&ledger.topics, scope), Some(at))
+            .wait_for_abort();
     }
     ledger.feed(60);
-    let last = poisoned_worker(&ledger, poisoned::burying(&ledger.topics), None);
+    let last = poisoned_worker(&ledger, poisoned::burying(&ledger.topics, scope), None);
     wait_until("everything is consumed", || ledger.input_is_consumed());
     last.close();
-    poisoned::audit(&ledger);
+    poisoned::audit(&ledger, scope);
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn dead_letters_are_exactly_once_across_crashes_before_the_offsets_are_sent() {
         (BatchPoint::BeforeSendOffsets, 1),
         (BatchPoint::BeforeSendOffsets, 2),
     ];
-    dies_and_buries("buried-early", &points);
+    dies_and_buries("buried-early", FailureScope::Record, &points);
 }
 
 #[test]
@@ -66,7 +67,21 @@ fn dead_letters_are_exactly_once_across_crashes_around_the_commit() {
         (BatchPoint::AfterCommit, 2),
         (BatchPoint::AfterApply, 1),
     ];
-    dies_and_buries("buried-late", &points);
+    dies_and_buries("buried-late", FailureScope::Record, &points);
+}
+
+#[test]
+fn what_a_node_did_before_it_failed_is_exactly_once_across_crashes() {
+    let points = [
+        (BatchPoint::RecordProcessed, 1),
+        (BatchPoint::RecordProcessed, 17),
+        (BatchPoint::BeforeSendOffsets, 2),
+        (BatchPoint::AfterSendOffsets, 1),
+        (BatchPoint::BeforeCommit, 1),
+        (BatchPoint::AfterCommit, 1),
+        (BatchPoint::AfterApply, 1),
+    ];
+    dies_and_buries("kept", FailureScope::Node, &points);
 }
 
 #[test]
@@ -78,8 +93,12 @@ fn a_process_that_a_handler_ends_leaves_nothing_of_its_batch() {
     assert_eq!(status.code(), Some(1));
     assert!(worker.logged("the process ends"), "it says so first");
     assert_eq!(worker.report("failed"), None, "nobody waits for the end");
-    let last = poisoned_worker(&ledger, poisoned::burying(&ledger.topics), None);
+    let last = poisoned_worker(
+        &ledger,
+        poisoned::burying(&ledger.topics, FailureScope::Record),
+        None,
+    );
     wait_until("everything is consumed", || ledger.input_is_consumed());
     last.close();
-    poisoned::audit(&ledger);
+    poisoned::audit(&ledger, FailureScope::Record);
 }

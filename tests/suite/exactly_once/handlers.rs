@@ -13,8 +13,13 @@ use std::{
 use onceflow_framework::{
     App, Context, Error, Fault, Processor, Record, State, Timestamp, Topology, TopologyBuilder,
     config::{Config, ConfigBuilder, Guarantee},
-    handler::{ErrorContext, OnFailedRecord, OnRefusedOutput, Response, Retry, UncaughtResponse},
+    handler::{
+        ErrorContext, FailureScope, OnFailedRecord, OnRefusedOutput, Response, Retry,
+        UncaughtResponse,
+    },
     processor::{Punctuation, PunctuationKind},
+    serde,
+    state::{KeyValueStore, StoreBuilder},
     topology::{Consumed, Produced},
 };
 use onceflow_tests::{
@@ -160,6 +165,80 @@ fn an_output_that_the_broker_refuses_is_found_and_left_out_and_its_neighbours_co
     let shop = Shop::with_output("refused", 1, &[("max.message.bytes", "2000")]);
     let config = shop.config();
     large_outputs_are_left_out(&shop, config);
+}
+
+/// Both handlers go on, and nothing is taken back: what a record sent before it failed stays, without
+/// the output that the broker refuses.
+#[test]
+fn a_node_that_fails_keeps_what_it_sent_but_for_what_the_broker_refuses() {
+    let shop = Shop::with_output("kept", 1, &[("max.message.bytes", "2000")]);
+    shop.feed(0, &GOODS);
+    let sell_and_fail = |record: Text, ctx: &mut TextContext| {
+        let is_large = record.value.starts_with("large");
+        sell(record, ctx)?;
+        assert!(!is_large, "that was too much");
+        Ok(())
+    };
+    let config = shop
+        .config()
+        .on_refused_output(OnRefusedOutput::Continue)
+        .on_failed_record(OnFailedRecord::Continue)
+        .failure_scope(FailureScope::Node)
+        .dead_letter_topic(&shop.dead);
+    let program = Program::start(shop.topology(sell_and_fail), config.build().unwrap()).unwrap();
+    shop.wait_until_consumed(0, 7);
+    assert_eq!(program.app().metrics().dropped_total(), 6);
+    program.close().unwrap();
+    assert_eq!(shop.sold(), small_ones());
+    let twice = [
+        "large 1", "large 1", "large 2", "large 2", "large 3", "large 3",
+    ];
+    assert_eq!(shop.buried(), twice);
+}
+
+/// Where a write stays though its record fails, it must be in the changelog: there is no going on.
+#[test]
+fn a_row_too_large_for_its_changelog_stops_an_application_that_keeps_what_failed() {
+    let cluster = Cluster::shared();
+    let (application, input) = (unique("large-row"), cluster.topic("rows", 1));
+    cluster.produce(&input, [Outgoing::value("x").key("k")]);
+    let mut builder = TopologyBuilder::new();
+    let consumed = Consumed::<String, String>::new();
+    let source = builder.add_source("in", [input.as_str()], consumed);
+    builder.add_processor("keeps", Keeps::default, &[&source]);
+    let store = StoreBuilder::key_value("rows", serde::utf8(), serde::utf8());
+    builder.add_state_store(store, &["keeps"]);
+    let config = Config::builder(&application, cluster.bootstrap_servers())
+        .instance_id(&application)
+        .property("broker.address.family", "v4")
+        .property("producer.message.max.bytes", "2000")
+        .on_failed_record(OnFailedRecord::Continue)
+        .failure_scope(FailureScope::Node);
+    let program = Program::start(builder.build().unwrap(), config.build().unwrap()).unwrap();
+    let failure = program.failure().to_string();
+    assert!(failure.contains("message.max.bytes"), "{failure}");
+    assert!(failure.contains("at offset 0"), "{failure}");
+}
+
+/// Keeps a row that is large.
+#[derive(Default)]
+struct Keeps(Option<KeyValueStore<String, String>>);
+
+impl Processor for Keeps {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+
+    fn init(&mut self, ctx: &mut TextContext) -> Result<(), Fault> {
+        self.0 = Some(ctx.key_value_store("rows")?);
+        Ok(())
+    }
+
+    fn process(&mut self, record: Text, _: &mut TextContext) -> Result<(), Fault> {
+        let store = self.0.as_ref().expect("init ran");
+        Ok(store.put(&record.key, &record.value.repeat(5_000))?)
+    }
 }
 
 /// Without transactions outputs may repeat, and are left out all the same.

@@ -89,7 +89,7 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let expected = Expected::of(case);
     let ops = case.list("topology");
     let config = Fields::of("config", case.value("config"));
-    let (on_bad_record, on_failed_record) = handlers(&config);
+    let handlers = handlers(&config);
     let extractor = config.text_or("default.timestamp.extractor");
     let mut build = Build::new(extractor.unwrap_or("fail"));
     let options = build_options(&config);
@@ -129,14 +129,7 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
         return Ok(vec![Difference::of("build", "building does not fail")]);
     }
     let described = topology.describe();
-    let driver = TestDriver::builder(topology)
-        .start_time(Timestamp::from_millis(start.unwrap_or(0)))
-        .on_bad_record(on_bad_record)
-        .on_failed_record(on_failed_record)
-        // What Java's processors did before they failed stays.
-        .failure_scope(FailureScope::Node)
-        .shared_stream_time()
-        .build();
+    let driver = driver(topology, handlers, start);
     let driver = match driver {
         Ok(_) if failure.is_some() => {
             return Ok(vec![Difference::of("start", "starting does not fail")]);
@@ -156,6 +149,21 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let keys = WindowedKeys::of(ops);
     play_all(&driver, (steps, keys), &expected, &mut differences);
     Ok(differences)
+}
+
+fn driver(
+    topology: Topology,
+    (on_bad_record, on_failed_record): (OnBadRecord, OnFailedRecord),
+    start: Option<i64>,
+) -> Result<TestDriver, Error> {
+    TestDriver::builder(topology)
+        .start_time(Timestamp::from_millis(start.unwrap_or(0)))
+        .on_bad_record(on_bad_record)
+        .on_failed_record(on_failed_record)
+        // What Java's processors did before they failed stays.
+        .failure_scope(FailureScope::Node)
+        .shared_stream_time()
+        .build()
 }
 
 /// Plays the steps, and compares what they answer and what they leave.

@@ -183,6 +183,8 @@ where
     type KeyOut = K2;
     type ValueOut = V2;
 
+    const STATELESS: bool = true;
+
     fn process(&mut self, record: Record<K, V>, ctx: &mut Context<K2, V2>) -> Result<(), Fault> {
         (self.act)(record, ctx)
     }

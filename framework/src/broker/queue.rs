@@ -168,6 +168,26 @@ impl RecordQueue {
         self.headers.forget_passed();
     }
 
+    /// As [`commit`](Self::commit), but what is done from `offset` on is of the next batch.
+    pub(crate) fn commit_below(&mut self, offset: Offset) {
+        let (mut end, mut kept) = (0, self.done);
+        while end < self.head {
+            let (fixed, _) = self.arena[end..]
+                .split_first_chunk()
+                .expect("a whole record");
+            let fixed = Fixed::decode(fixed);
+            if fixed.offset >= offset {
+                break;
+            }
+            end += FIXED_BYTES + fixed.key.bytes() + fixed.value.bytes();
+            kept -= 1;
+        }
+        self.arena.drain(..end);
+        self.head -= end;
+        self.done = kept;
+        self.headers.forget_below(offset);
+    }
+
     /// The batch is aborted: its records are the next to process again.
     pub(crate) fn rewind(&mut self) {
         self.head = 0;
@@ -208,6 +228,13 @@ impl SideTable {
     fn forget_passed(&mut self) {
         self.entries.drain(..self.passed);
         self.passed = 0;
+    }
+
+    fn forget_below(&mut self, offset: Offset) {
+        let passed = self.entries.iter().take(self.passed);
+        let below = passed.take_while(|(at, _)| *at < offset).count();
+        self.entries.drain(..below);
+        self.passed -= below;
     }
 
     fn rewind(&mut self) {
@@ -306,6 +333,8 @@ mod tests {
         Push(Option<Vec<u8>>, Option<Vec<u8>>, bool),
         Advance,
         Commit,
+        /// But for so many of the last that are done.
+        CommitBut(usize),
         Rewind,
     }
 
@@ -315,6 +344,7 @@ mod tests {
             5 => (bytes(), bytes(), any::<bool>()).prop_map(|(k, v, h)| Step::Push(k, v, h)),
             4 => Just(Step::Advance),
             1 => Just(Step::Commit),
+            1 => (1..4usize).prop_map(Step::CommitBut),
             1 => Just(Step::Rewind),
         ]
     }
@@ -345,6 +375,13 @@ mod tests {
                     Step::Commit => {
                         queue.commit();
                         done.clear();
+                    }
+                    Step::CommitBut(kept) => {
+                        let below = done.len().saturating_sub(kept);
+                        if let Some((first, ..)) = done.get(below) {
+                            queue.commit_below(Offset::new(*first));
+                            done.drain(..below);
+                        }
                     }
                     Step::Rewind => {
                         queue.rewind();

@@ -115,6 +115,11 @@ impl AsyncCalls {
         self
     }
 
+    /// Whether results of all records stay in their order.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.order == ResultOrder::Records
+    }
+
     /// How long a call may take, all tries and the pauses between them together.
     #[must_use]
     pub fn limit(&self) -> Duration {

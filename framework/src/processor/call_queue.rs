@@ -46,11 +46,15 @@ pub(crate) struct Origin {
     /// The input and the offset of the record; none in a punctuation.
     pub(crate) at: Option<(usize, Offset)>,
     pub(crate) stream_time: Timestamp,
+    /// The partition time before it, where the record comes from the only partition of its task.
+    pub(crate) time_before: Timestamp,
 }
 
 /// Until when results are awaited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
+    /// Not at all.
+    Ready,
     /// Until there is room for another call.
     Room,
     /// Until no call is left.
@@ -61,6 +65,9 @@ pub(crate) enum Until {
 pub(crate) trait PendingCalls: Any {
     /// Where the call comes from whose result goes on next, if there is one.
     fn ready(&self) -> Option<Origin>;
+
+    /// Where the first call comes from that is not done with.
+    fn first(&self) -> Option<Origin>;
 
     /// Whether it is not until then yet.
     fn awaits(&self, until: Until) -> bool;
@@ -207,9 +214,16 @@ impl<K: Clone + Eq + Hash + 'static, R: Send + 'static> PendingCalls for CallQue
         Some(calls.pending[&number].origin)
     }
 
+    fn first(&self) -> Option<Origin> {
+        let calls = self.calls.borrow();
+        let first = calls.pending.values().next();
+        first.map(|call| call.origin)
+    }
+
     fn awaits(&self, until: Until) -> bool {
         let calls = self.calls.borrow();
         match until {
+            Until::Ready => false,
             Until::Room => calls.is_full(self.policy.max_in_flight),
             Until::Done => !calls.pending.is_empty(),
         }

@@ -88,6 +88,7 @@ fn origin(offset: i64) -> Origin {
     Origin {
         at: Some((0, Offset::new(offset))),
         stream_time: Timestamp::from_millis(offset),
+        time_before: Timestamp::NONE,
     }
 }
 

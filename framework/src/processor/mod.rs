@@ -108,6 +108,13 @@ pub trait Processor: 'static {
     /// The value type it forwards.
     type ValueOut: Clone + 'static;
 
+    /// Whether it is a function of its record: keeps nothing from one to the next, neither in a
+    /// field nor in a store, schedules nothing, and holds nothing back for a commit.
+    ///
+    /// Calls of an asynchronous operator go on while a batch is committed if all between it and its
+    /// source is of that kind.
+    const STATELESS: bool = false;
+
     /// Called once before the first record: fetch stores, schedule punctuations.
     ///
     /// No transaction is open, so nothing can be forwarded and no store written here; and the

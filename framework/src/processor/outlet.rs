@@ -186,6 +186,11 @@ struct Slot {
 pub(crate) struct Outlets(RefCell<BTreeMap<Arc<str>, Slot>>);
 
 impl Outlets {
+    /// Whether nothing of the task goes to an external system.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// The sink's outlet, made when it is asked for first.
     fn of<K: 'static, V: 'static, S: ExternalSink<K, V>>(
         &self,

@@ -107,6 +107,10 @@ pub(crate) struct TaskScope {
     pub(crate) node_times: NodeTimes,
     /// The timestamp of the record, or punctuation, in process: what changelog records carry.
     pub(crate) record_time: Cell<Timestamp>,
+    /// The partition time before the record in process, told where there are calls.
+    pub(crate) time_before: Cell<Timestamp>,
+    /// The record that was dropped last.
+    pub(crate) dropped_at: Cell<Option<(usize, Offset)>>,
     /// Whether processors are being initialised, outside any batch.
     pub(crate) initialising: Cell<bool>,
     /// The input topics, and which of them is being processed at which offset.
@@ -147,6 +151,8 @@ impl TaskScope {
             stream_time: Cell::new(Timestamp::NONE),
             node_times: NodeTimes::default(),
             record_time: Cell::new(Timestamp::NONE),
+            time_before: Cell::new(Timestamp::NONE),
+            dropped_at: Cell::new(None),
             initialising: Cell::new(false),
             inputs: Vec::new(),
             partition: Cell::new(task.partition),
@@ -224,6 +230,7 @@ impl TaskScope {
         Origin {
             at: self.at.get(),
             stream_time: self.stream_time.get(),
+            time_before: self.time_before.get(),
         }
     }
 
@@ -232,11 +239,13 @@ impl TaskScope {
         Origin {
             at: self.at.replace(origin.at),
             stream_time: self.stream_time.replace(origin.stream_time),
+            time_before: self.time_before.replace(origin.time_before),
         }
     }
 
     /// Notes that a record ends here.
     pub(crate) fn dropped(&self, node: &str, reason: DropReason) {
+        self.dropped_at.set(self.at.get());
         if let Some(silent) = self.count_drop(node, reason) {
             let position = self.position().map(|position| position.to_string());
             tracing::warn!(task = %self.task, node, %reason, position, silent, "record dropped");

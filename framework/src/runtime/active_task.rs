@@ -94,6 +94,15 @@ pub(crate) enum Progress {
     Idle,
 }
 
+/// What becomes of the calls in flight when a batch closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenCalls {
+    /// Their results are the batch's.
+    Finish,
+    /// They are left to the next batch, where that can be.
+    Leave,
+}
+
 /// A task that a worker owns.
 pub(crate) struct ActiveTask {
     pub(crate) task: Task,
@@ -104,7 +113,7 @@ pub(crate) struct ActiveTask {
     last: Stamp,
     /// Of the batch that is open, or of the next one.
     next: Stamp,
-    /// Whether the open batch did anything here.
+    /// Whether the open batch, or the next one, did anything here.
     touched: bool,
     /// Whether what was fetched is committed before it is processed.
     reserved: bool,
@@ -196,8 +205,11 @@ impl ActiveTask {
     }
 
     /// Has the task finish what it has put off, before the batch is committed.
-    pub(crate) fn flush(&mut self) -> Result<(), Error> {
-        self.task.flush()?;
+    pub(crate) fn flush(&mut self, calls: OpenCalls) -> Result<(), Error> {
+        match calls {
+            OpenCalls::Finish => self.task.flush()?,
+            OpenCalls::Leave => self.task.flush_finished()?,
+        }
         self.forget_renewed();
         Ok(())
     }
@@ -306,7 +318,8 @@ impl ActiveTask {
     /// What the open batch commits for this task: each partition's position, the next stamp.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> + '_ {
         let touched = self.lanes.iter().filter(|_| self.touched);
-        touched.map(|lane| self.position(lane, lane.resume_at()))
+        let left = self.task.left_from();
+        touched.map(move |lane| self.position(lane, left.unwrap_or(lane.resume_at())))
     }
 
     /// What is committed before anything fetched is processed: the position after all of it, with
@@ -342,9 +355,13 @@ impl ActiveTask {
         if !self.touched {
             return Ok(Drops::new());
         }
+        let left = self.task.left_from();
         for lane in &mut self.lanes {
-            lane.committed = lane.resume_at();
-            lane.queue.commit();
+            lane.committed = left.unwrap_or(lane.resume_at());
+            match left {
+                Some(from) => lane.queue.commit_below(from),
+                None => lane.queue.commit(),
+            }
             self.task.acquit_below(lane.input, lane.committed);
             if !self.task.left_out.is_empty() {
                 self.task.forget_left_out(lane.input, lane.committed);
@@ -352,6 +369,8 @@ impl ActiveTask {
         }
         self.drop_passed_cuts();
         self.next_batch();
+        // What is left over is of the next batch, whatever else that will hold.
+        self.touched = left.is_some();
         self.task.committed()
     }
 

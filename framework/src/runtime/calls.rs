@@ -80,6 +80,9 @@ impl Task {
         self.scope.retries.set(true);
         delivered?;
         self.scope.return_to(present);
+        if self.front == Some(node) {
+            self.delivered = origin.at;
+        }
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod active_task;
 mod task;
 mod attempt;
 mod calls;
+mod left_over;
 mod external;
 mod catch_up;
 #[cfg(test)]
@@ -39,7 +40,7 @@ mod instance;
 pub use probe::BatchPoint;
 pub use shared::State;
 
-pub(crate) use active_task::{ActiveTask, Lane, Progress};
+pub(crate) use active_task::{ActiveTask, Lane, OpenCalls, Progress};
 pub(crate) use attempt::Attempt;
 pub(crate) use globals::Globals;
 pub(crate) use instance::{INSTANCE_PREFIX, Instance, claim_instance, incarnation};

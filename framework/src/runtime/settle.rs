@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::active_task::ActiveTask;
+use super::active_task::{ActiveTask, OpenCalls};
 use super::metadata::OffsetMetadata;
 use super::probe::BatchPoint;
 use super::transaction::Outcome;
@@ -36,14 +36,23 @@ pub(super) struct Replays {
 }
 
 impl<C: Cluster> Worker<C> {
-    /// Commits the open batch, if there is one, and settles how that went.
+    /// Commits what has been begun, if anything has, with all its calls.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
+        if !self.reserves() && self.tasks.iter().any(ActiveTask::is_touched) {
+            // The last batch may have left calls.
+            self.begin()?;
+        }
+        self.commit_batch(OpenCalls::Finish)
+    }
+
+    /// Commits the open batch, if there is one, and settles how that went.
+    pub(super) fn commit_batch(&mut self, calls: OpenCalls) -> Result<(), Error> {
         self.pace.end();
         if !self.transactor.is_open() {
             return Ok(());
         }
         for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
-            guard(active, ActiveTask::flush)?;
+            guard(active, |active| active.flush(calls))?;
             active.task.log_staged()?;
         }
         let offsets: Vec<_> = self.tasks.iter().flat_map(ActiveTask::offsets).collect();

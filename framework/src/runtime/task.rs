@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, Retrying};
 use super::careful::LeftOut;
 use super::external::Refusal;
+use super::left_over::LeftOver;
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::handler::{Handlers, Isolation};
 use crate::metrics::Drops;
@@ -57,6 +58,12 @@ pub(crate) struct Task {
     /// Outputs that the broker has refused.
     pub(super) left_out: LeftOut,
     pub(super) chain: TaskChain,
+    /// The node, if there is one, before whose calls a record does nothing.
+    pub(super) front: Option<usize>,
+    /// The record of which a result of that node was forwarded last.
+    pub(super) delivered: Option<(usize, Offset)>,
+    /// What the batch leaves to the next one, from its flush to its end.
+    pub(super) left_over: Option<LeftOver>,
     /// For calls, until somebody asks how long.
     pub(super) waited: Duration,
     /// Whether its processors were made anew since somebody asked: no head is prepared any more.
@@ -89,6 +96,14 @@ struct Times {
     stream_time: Timestamp,
     partition_times: Vec<Timestamp>,
     schedules: Schedules,
+}
+
+impl Times {
+    /// Back to the time of the only partition before what is left to the next batch.
+    fn resume_at(&mut self, time: Timestamp) {
+        self.stream_time = time;
+        self.partition_times.fill(time);
+    }
 }
 
 impl Task {
@@ -147,6 +162,7 @@ impl Task {
         scope.inputs.sort();
         let scope = Rc::new(scope);
         let chain = topology.instantiate(&scope)?;
+        let front = topology.front_calls(id.sub_topology);
         let partition_times = vec![Timestamp::NONE; scope.inputs.len()];
         let committed = Times {
             stream_time: Timestamp::NONE,
@@ -162,6 +178,9 @@ impl Task {
             retrying: None,
             left_out: LeftOut::default(),
             chain,
+            front,
+            delivered: None,
+            left_over: None,
             waited: Duration::ZERO,
             renewed: false,
             kept: BTreeMap::new(),
@@ -282,6 +301,7 @@ impl Task {
             self.punctuate(PunctuationKind::StreamTime)?;
             return Ok(Attempt::Done);
         }
+        self.scope.time_before.set(before.0);
         self.keep_input((input, offset));
         let condemned = self.verdict_on(input, offset);
         let attempt = self.attempt(|chain| {
@@ -353,6 +373,7 @@ impl Task {
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         // What was put off comes from the batch's records: an external sink asks from which.
         self.scope.at.set(self.last);
+        self.left_over = None;
         if self.scope.calls.is_empty() && self.isolation != Isolation::Call {
             return self.flush_processors();
         }
@@ -426,6 +447,9 @@ impl Task {
         self.last = None;
         self.kept.clear();
         self.committed = self.times();
+        if let Some(left) = self.left_over.take() {
+            self.committed.resume_at(left.time);
+        }
         Ok(self.scope.take_drops())
     }
 
@@ -440,6 +464,8 @@ impl Task {
         drop(self.scope.take_drops());
         self.scope.outlets.each(|outlet| outlet.discard());
         self.scope.calls.clear();
+        self.scope.dropped_at.set(None);
+        (self.delivered, self.left_over) = (None, None);
         self.kept.clear();
         self.scope.node_times.roll_back();
         self.last = None;
@@ -480,7 +506,8 @@ impl Task {
 
     /// The partition time of an input: what is committed beside its offset.
     pub(crate) fn partition_time(&self, input: usize) -> Timestamp {
-        self.partition_times[input]
+        self.left_over
+            .map_or(self.partition_times[input], |left| left.time)
     }
 
     /// The stores that outlive the task, with the topics that they are restored from.

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active_task::{ActiveTask, Lane, ParkedTask, Progress};
+use super::active_task::{ActiveTask, Lane, OpenCalls, ParkedTask, Progress};
 use super::careful::Careful;
 use super::external::{EXTERNAL_ROWS_MAX, Fencings};
 use super::global_reader::GlobalReader;
@@ -225,6 +225,10 @@ impl<C: Cluster> Worker<C> {
                 self.fetch(index, FETCH_RECORDS_MAX)?;
             }
             if !self.tasks[index].has_records() {
+                if self.tasks[index].is_touched() {
+                    // The last batch left calls: a batch without records takes their results.
+                    self.begin()?;
+                }
                 continue;
             }
             self.begin()?;
@@ -328,7 +332,7 @@ impl<C: Cluster> Worker<C> {
         Ok(calls)
     }
 
-    fn begin(&mut self) -> Result<(), Error> {
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
         if self.transactor.is_open() {
             return Ok(());
         }
@@ -362,7 +366,12 @@ impl<C: Cluster> Worker<C> {
         if !due {
             return Ok(false);
         }
-        self.commit()?;
+        // What is drained waits for its results; what has more to do goes on with its calls.
+        let calls = match idle || full || bytes >= config.batch_bytes_max() {
+            true => OpenCalls::Finish,
+            false => OpenCalls::Leave,
+        };
+        self.commit_batch(calls)?;
         if drained {
             let linger = self.settings.config.commit_linger();
             self.pace.rest(self.now(), linger);

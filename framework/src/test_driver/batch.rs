@@ -21,7 +21,7 @@ use super::engine::EXTERNAL_COMMIT_WITHIN;
 use crate::error::{Error, ErrorKind};
 use crate::processor::{CallSettings, Collector, OutgoingRecord, TopicId};
 use crate::record::{Headers, Offset, TaskId, TopicPartition};
-use crate::runtime::{ActiveTask, Lane, Progress, Stamp, Task, TaskSettings};
+use crate::runtime::{ActiveTask, Lane, OpenCalls, Progress, Stamp, Task, TaskSettings};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::topology::Topology;
 
@@ -151,7 +151,7 @@ impl BatchDriver {
                 Progress::Idle => break,
             }
         }
-        self.task.flush()?;
+        self.task.flush(OpenCalls::Finish)?;
         self.task.task.log_staged()?;
         self.task.commit_external(EXTERNAL_COMMIT_WITHIN)?;
         self.task.committed()?;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Topology;
-use super::node::NodeSpec;
+use super::node::{NodeSpec, Trace};
 use crate::error::Error;
 use crate::processor::{Children, Guarded, Ingest, Lifecycle, Link, Receive, TaskScope};
 
@@ -57,6 +57,35 @@ impl Topology {
             .inputs
             .sort_by(|left, right| left.topic.cmp(&right.topic));
         Ok(chain)
+    }
+
+    /// The node of a sub-topology, if there is one, at whose calls its records have done nothing yet:
+    /// they come from one topic, and each through the same nodes that keep nothing.
+    pub(crate) fn front_calls(&self, sub_topology: u32) -> Option<usize> {
+        let part = &self.sub_topologies[sub_topology as usize];
+        let mut sources = part
+            .nodes
+            .iter()
+            .filter(|node| self.nodes[**node].parents.is_empty());
+        let (Some(source), None) = (sources.next(), sources.next()) else {
+            return None;
+        };
+        if self.nodes[*source].source_topics().len() != 1 {
+            return None;
+        }
+        let mut node = *source;
+        loop {
+            let [only] = self.nodes[node].children[..] else {
+                return None;
+            };
+            node = only;
+            let spec = &self.nodes[node];
+            match spec.factory.trace() {
+                Trace::None if spec.stores().is_empty() => {}
+                Trace::Call => return Some(node),
+                Trace::None | Trace::Any => return None,
+            }
+        }
     }
 }
 

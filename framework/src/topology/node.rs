@@ -79,9 +79,25 @@ impl NodeSpec {
     }
 }
 
+/// What a record leaves behind in a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trace {
+    /// Nothing: it was forwarded, or not.
+    None,
+    /// A call, whose result goes on in the order of the records.
+    Call,
+    /// A row, an output, something in a field.
+    Any,
+}
+
 /// Makes the typed node of one task. Its children exist already.
 pub(super) trait NodeFactory: Send + Sync {
     fn instantiate(&self, node: usize, assembly: &mut Assembly<'_>) -> Result<(), Error>;
+
+    /// What a record has done that has passed the node.
+    fn trace(&self) -> Trace {
+        Trace::Any
+    }
 }
 
 pub(super) struct SourceFactory<K, V>(pub(super) Consumed<K, V>);
@@ -121,6 +137,13 @@ impl<P: Processor, F: Fn() -> P + Send + Sync> NodeFactory for ProcessorFactory<
         assembly.add_lifecycle(node, instance);
         Ok(())
     }
+
+    fn trace(&self) -> Trace {
+        match P::STATELESS {
+            true => Trace::None,
+            false => Trace::Any,
+        }
+    }
 }
 
 pub(super) struct AsyncFactory<P> {
@@ -144,6 +167,13 @@ impl<P: AsyncProcessor> NodeFactory for AsyncFactory<P> {
         assembly.add_node(node, Box::new(link) as Box<dyn Any>);
         assembly.add_lifecycle(node, instance);
         Ok(())
+    }
+
+    fn trace(&self) -> Trace {
+        match self.calls.is_in_order() {
+            true => Trace::Call,
+            false => Trace::Any,
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! # Invariants
 //!
 //! - A result goes on with the position and the stream time of its record, whenever that is.
-//! - A batch closes only when all its calls are done with: their results are in its transaction.
+//! - A batch holds the results of all calls of its records: they are in its transaction.
 
 use std::future::Future;
 use std::hash::Hash;

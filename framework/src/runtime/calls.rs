@@ -3,6 +3,7 @@
 //! ```text
 //!   process a record ──> results that are there ──> a punctuation is due? the rest of them
 //!   commit ──> node by node: all results, what it holds back ──> offsets, transaction
+//!          └── or those that are there, the others for the next batch: `left_over`
 //! ```
 //!
 //! A result is an attempt of its own, as of the record that caused it: where failed records are
@@ -12,7 +13,8 @@
 //! # Invariants
 //!
 //! - A stream-time punctuation sees what it would see had every call been answered at once.
-//! - After a flush no call is left, so none outlives its batch.
+//! - After a flush no call is left, but for those of records that are of the next batch: none
+//!   outlives its batch.
 
 use std::time::Duration;
 

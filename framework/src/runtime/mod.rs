@@ -20,6 +20,8 @@ mod task;
 mod attempt;
 mod calls;
 mod left_over;
+#[cfg(test)]
+mod left_over_tests;
 mod external;
 mod catch_up;
 #[cfg(test)]

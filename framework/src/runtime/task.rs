@@ -162,7 +162,6 @@ impl Task {
         scope.inputs.sort();
         let scope = Rc::new(scope);
         let chain = topology.instantiate(&scope)?;
-        let front = topology.front_calls(id.sub_topology);
         let partition_times = vec![Timestamp::NONE; scope.inputs.len()];
         let committed = Times {
             stream_time: Timestamp::NONE,
@@ -170,6 +169,7 @@ impl Task {
             schedules: Schedules::default(),
         };
         Ok(Task {
+            front: topology.front_calls(id.sub_topology),
             topology,
             settings,
             scope,
@@ -178,7 +178,6 @@ impl Task {
             retrying: None,
             left_out: LeftOut::default(),
             chain,
-            front,
             delivered: None,
             left_over: None,
             waited: Duration::ZERO,

@@ -31,6 +31,7 @@ use crate::null::OrNull;
 use crate::stream::Step;
 use crate::table::{KTable, Keeping};
 use crate::table_store::TableStore;
+use crate::view::TableView;
 use crate::windows::{CogroupedWindows, SharedStore, Windows};
 
 const AGGREGATE: &str = "COGROUPKSTREAM-AGGREGATE-";
@@ -173,8 +174,12 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         init: Init<A>,
     ) -> KTable<Windowed<K>, A> {
         let keeping = Keeping::windowed(&materialized, windows.closes_after());
-        let (table, _) = self.aggregate_into(materialized, init, Some(windows), keeping);
-        table
+        let in_sessions = matches!(windows, CogroupedWindows::Session(..));
+        let (table, store) = self.aggregate_into(materialized, init, Some(windows), keeping);
+        table.with_view(move || match in_sessions {
+            true => TableView::in_sessions(&store),
+            false => TableView::in_windows(&store),
+        })
     }
 
     fn aggregate_into<K2: Data>(

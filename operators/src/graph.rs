@@ -208,10 +208,11 @@ impl Graph {
         }
     }
 
-    /// Has a repartition topic take null keys too: a left or outer join is below it.
-    pub(crate) fn keep_null_keys(&self, repartition: NodeId) {
+    /// Has the repartition topics at or above a node take null keys too: a left or outer join is
+    /// below it (KIP-962).
+    pub(crate) fn keep_null_keys(&self, node: NodeId) {
         let mut data = self.0.borrow_mut();
-        if let Some(node) = data.nodes.get_mut(repartition.0) {
+        if let Some(node) = data.nodes.get_mut(node.0) {
             node.keeps_null_keys = true;
         }
     }
@@ -266,6 +267,7 @@ impl Graph {
         if options.merges_repartitions() {
             data.merge_repartitions();
         }
+        data.keep_null_keys_above();
         let mut topology = TopologyBuilder::new();
         for extra in std::mem::take(&mut data.extras) {
             extra(&mut Lowering::new(&mut topology, Vec::new(), &[]));
@@ -314,6 +316,20 @@ fn topics_of(source: Option<&StreamSource>) -> BTreeSet<TopicName> {
 }
 
 impl Nodes {
+    /// Has every node above one that keeps null keys keep them too, however far above.
+    fn keep_null_keys_above(&mut self) {
+        let keeps = |id: &NodeId| self.nodes[id.0].keeps_null_keys;
+        let mut below: Vec<NodeId> = (0..self.nodes.len()).map(NodeId).filter(keeps).collect();
+        while let Some(id) = below.pop() {
+            for parent in self.nodes[id.0].parents.clone() {
+                if !self.nodes[parent.0].keeps_null_keys {
+                    self.nodes[parent.0].keeps_null_keys = true;
+                    below.push(parent);
+                }
+            }
+        }
+    }
+
     /// The topics that are read by these nodes, or else by the nodes above them.
     fn topics_above(&self, nodes: &[NodeId]) -> BTreeSet<TopicName> {
         let mut topics = BTreeSet::new();

@@ -6,7 +6,8 @@ use onceflow_framework::serde::{Serde, SharedSerde, nullable};
 ///
 /// Grouping takes the null out of the types: a `KStream<Option<String>, Option<i64>>` that is
 /// grouped by `Grouped::with(utf8(), i64())` aggregates `String` and `i64`; records whose key or
-/// value is null are dropped and counted, as in Kafka Streams. Nobody needs to implement this.
+/// value is null are dropped and counted, as in Kafka Streams. In windows, where it aggregates null
+/// values, a null is what the serde reads for it, if it reads one. Nobody needs to implement this.
 ///
 /// For a stream of `Option`s the compiler cannot guess whether the `Option` is to be taken off
 /// or kept, so the type is written out: `Grouped::<String, i64>::new()`.
@@ -72,4 +73,14 @@ pub(crate) fn present_in<'v, T: 'static>(
     serde: &SharedSerde<T>,
 ) -> Option<&'v T> {
     value.as_option().filter(|value| !serde.is_null(value))
+}
+
+/// The value; a null as what the serde reads for it, which is what it is behind a repartition
+/// topic. None if a `T` cannot be null.
+pub(crate) fn value_or_null<T: 'static>(
+    value: impl OrNull<T>,
+    serde: &SharedSerde<T>,
+) -> Option<T> {
+    let null = || serde.deserialize(None).ok();
+    value.into_option().or_else(null)
 }

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use onceflow_framework::processor::ConnectedStores;
 use onceflow_framework::state::{
-    TimestampedKeyValueStore, ValueAndTimestamp, VersionedKeyValueStore, VersionedRecord,
+    BufferStore, SessionStore, TimestampedKeyValueStore, TimestampedWindowStore, ValueAndTimestamp,
+    VersionedKeyValueStore, VersionedRecord,
 };
-use onceflow_framework::{Error, Timestamp};
+use onceflow_framework::{Error, Timestamp, Windowed};
 
 use crate::Data;
 
@@ -109,9 +110,50 @@ impl<K: Data, V: Data> TableView<K, V> {
         }
     }
 
+    /// Of a table whose changes wait in a buffer; `behind` reads the rows as they were told.
+    pub(crate) fn behind(
+        self,
+        buffer: &Arc<str>,
+        behind: impl Fn(Box<dyn Rows<K, V>>, BufferStore) -> Box<dyn Rows<K, V>> + Send + Sync + 'static,
+    ) -> Self {
+        let (above, name) = (self.open, Arc::clone(buffer));
+        let mut stores = self.stores;
+        stores.push(Arc::clone(buffer));
+        TableView {
+            stores,
+            open: Arc::new(move |stores| Ok(behind(above(stores)?, stores.buffer(&name)?))),
+        }
+    }
+
     /// The rows in the task of the processor that has these stores.
     pub(crate) fn open(&self, stores: &ConnectedStores) -> Result<Box<dyn Rows<K, V>>, Error> {
         (self.open)(stores)
+    }
+}
+
+impl<K: Data, V: Data> TableView<Windowed<K>, V> {
+    /// Of an aggregation in time windows.
+    pub(crate) fn in_windows(store: &Arc<str>) -> Self {
+        let name = Arc::clone(store);
+        TableView {
+            stores: vec![Arc::clone(store)],
+            open: Arc::new(move |stores| {
+                let store = stores.timestamped_window::<K, V>(&name)?;
+                Ok(Box::new(store) as Box<dyn Rows<Windowed<K>, V>>)
+            }),
+        }
+    }
+
+    /// Of an aggregation in sessions.
+    pub(crate) fn in_sessions(store: &Arc<str>) -> Self {
+        let name = Arc::clone(store);
+        TableView {
+            stores: vec![Arc::clone(store)],
+            open: Arc::new(move |stores| {
+                let store = stores.session::<K, V>(&name)?;
+                Ok(Box::new(store) as Box<dyn Rows<Windowed<K>, V>>)
+            }),
+        }
     }
 }
 
@@ -137,6 +179,20 @@ impl<K: Data, V: Data> Rows<K, V> for VersionedKeyValueStore<K, V> {
 
     fn get_as_of(&self, key: &K, time: Timestamp) -> Result<Option<ValueAndTimestamp<V>>, Error> {
         Ok(self.get_as_of(key, time)?.map(row_of))
+    }
+}
+
+impl<K: Data, V: Data> Rows<Windowed<K>, V> for TimestampedWindowStore<K, V> {
+    fn get(&self, key: &Windowed<K>) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        self.get(&key.key, key.window.start)
+    }
+}
+
+impl<K: Data, V: Data> Rows<Windowed<K>, V> for SessionStore<K, V> {
+    fn get(&self, key: &Windowed<K>) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        let timestamp = key.window.end;
+        let row = self.get(&key.key, key.window)?;
+        Ok(row.map(|value| ValueAndTimestamp { value, timestamp }))
     }
 }
 

@@ -35,6 +35,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         K: OrNull<KT>,
         V: OrNull<VS>,
     {
+        if side.null_keys == NullKeys::Joined {
+            self.graph.keep_null_keys(self.node);
+        }
         if !self.rekeyed {
             return self.node;
         }

@@ -137,6 +137,9 @@ impl<K: Data, V: Data> KStream<K, V> {
             let problem = "a join with a global table has no grace period";
             self.graph.problem(format!("{name}: {problem}"));
         }
+        if null_keys == NullKeys::Joined {
+            self.graph.keep_null_keys(self.node);
+        }
         // A problem, if there is one, is told by `build`.
         let _own = self.graph.own(&table.graph, table.node, &table.store);
         let (store, join) = (Arc::clone(&table.store), Arc::new(join));

@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onceflow_framework::metrics::DropReason;
 use onceflow_framework::processor::{Context, Processor};
@@ -61,11 +62,12 @@ where
         store.fetch(&record.key, from, to)
     }
 
-    /// Whether the record is going to be in the store: one that is past the retention meets only
-    /// what is there.
-    fn keeps(&self, timestamp: Timestamp) -> bool {
+    /// Whether the record meets itself: one that is past the retention, or about to be, meets only
+    /// what is there. As in Kafka Streams this begins a millisecond before the store refuses it.
+    fn meets_itself(&self, timestamp: Timestamp) -> bool {
+        let edge = Duration::from_millis(1);
         let store = self.store.as_ref();
-        store.is_some_and(|store| store.keeps(timestamp))
+        store.is_some_and(|store| store.retention() > edge && store.keeps(timestamp - edge))
     }
 
     fn forward(
@@ -128,16 +130,17 @@ where
         }
         let mut met_itself = false;
         let itself = || (record.value.clone(), &record.value);
+        let meets_itself = self.meets_itself(record.timestamp);
         for entry in self.met(&record, self.windows.flipped())? {
             let (at, other) = entry?;
-            if at > record.timestamp && !met_itself && self.keeps(record.timestamp) {
+            if at > record.timestamp && !met_itself && meets_itself {
                 met_itself = true;
                 self.forward(&record, itself(), record.timestamp, ctx)?;
             }
             let both = (other, &record.value);
             self.forward(&record, both, record.timestamp.max(at), ctx)?;
         }
-        match met_itself || !self.keeps(record.timestamp) {
+        match met_itself || !meets_itself {
             true => Ok(()),
             false => self.forward(&record, itself(), record.timestamp, ctx),
         }

@@ -3,6 +3,7 @@
 use onceflow_framework::processor::Processor;
 
 use crate::Data;
+use crate::optimize::Role;
 use crate::stream::{Changes, KStream};
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -71,9 +72,13 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = self
             .graph
             .name_if_needed(self.next_name(), "KSTREAM-PROCESSOR-");
-        self.append(name, Changes::Keys, move |lowering, name| {
+        let processed = self.append(name, Changes::Keys, move |lowering, name| {
             lowering.processor(name, supplier);
             lowering.connect(name, &stores);
-        })
+        });
+        // It asks for repartition topics, but none are merged for it: Kafka Streams does not know
+        // it for a node that changes keys.
+        self.graph.set_role(processed.node, Role::ChangesValues);
+        processed
     }
 }

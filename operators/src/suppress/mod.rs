@@ -14,6 +14,7 @@
 //!   what the change had that came last, which may never have left the buffer.
 
 mod node;
+mod view;
 
 use std::fmt;
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use onceflow_framework::{Timestamp, Windowed};
 use crate::Data;
 use crate::table::{KTable, Keeping};
 use node::{Limits, OldValues, Suppress};
+use view::TellsLater;
 
 /// What is held back, for how long, and how much of it.
 ///
@@ -212,6 +214,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         // The buffer logs what was there before.
         self.keeping.log_old_values();
         let keeping = Keeping::held_back(&self.keeping);
+        let told = TellsLater {
+            buffer: Arc::clone(&store),
+            serdes: (suppressed.key.clone(), suppressed.value.clone()),
+            initial: self.initial.clone(),
+            is_final: end_of.is_some(),
+        };
         let (output, initial) = (Arc::clone(&name), self.initial.clone());
         let sends = Rc::clone(&keeping);
         let node = self
@@ -244,7 +252,11 @@ impl<K: Data, V: Data> KTable<K, V> {
                 });
                 lowering.topology().add_state_store(buffer, &[&output]);
             });
-        KTable::new(self.graph.clone(), node, name, Rc::clone(&keeping))
+        let table = KTable::new(self.graph.clone(), node, name, Rc::clone(&keeping));
+        match self.view.as_ref().map(Rc::clone) {
+            Some(above) => table.with_view(move || told.of(above())),
+            None => table,
+        }
     }
 
     /// How long windows stay open; a problem for `build` to tell if it is not known.

@@ -230,26 +230,27 @@ impl<K: Data, V: Data> Suppress<K, V> {
         };
         let entry = self.entry_of(&key)?;
         let entry = entry.expect("what is in order is in the store");
-        self.store().put(&key, None);
         self.bytes -= entry.size_bytes(&key);
         let typed = self.key.deserialize(Some(&key))?;
         let old = self.told(&key, entry.prior)?;
-        self.dirty.insert(key);
         let new = self.value_of(entry.new)?;
-        if new.is_none() && self.end_of.is_some() {
-            return Ok(());
-        }
         let logged = match self.old_values.logged {
             true => Some(self.value_of(entry.old)?),
             false => None,
         };
         let logged = logged.map(|old| old.map_or(LoggedOld::Nothing, LoggedOld::Value));
-        ctx.forward(Record {
-            key: typed,
-            value: Change::latest(old, new).logged_as(logged),
-            timestamp: entry.timestamp,
-            headers: entry.headers,
-        })
+        if new.is_some() || self.end_of.is_none() {
+            ctx.forward(Record {
+                key: typed,
+                value: Change::latest(old, new).logged_as(logged),
+                timestamp: entry.timestamp,
+                headers: entry.headers,
+            })?;
+        }
+        // Only now: to a look-up on the way the row is still what was told before.
+        self.store().put(&key, None);
+        self.dirty.insert(key);
+        Ok(())
     }
 }
 

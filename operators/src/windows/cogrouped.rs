@@ -19,7 +19,7 @@ use crate::graph::Graph;
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::Named;
-use crate::null::{OrNull, present};
+use crate::null::{OrNull, present, value_or_null};
 use crate::table::KTable;
 
 /// Cogrouped streams in time windows: tumbling, hopping, sliding or unlimited.
@@ -211,7 +211,7 @@ impl<K: Data, A: Data> CogroupedWindows<K, A> {
                 let is_sliding = matches!(kind, Kind::Sliding(_));
                 let take = move |record: V0| match is_sliding {
                     true => present(record, &value),
-                    false => record.into_option(),
+                    false => value_or_null(record, &value),
                 };
                 let write = Write {
                     kind: *kind,
@@ -227,7 +227,7 @@ impl<K: Data, A: Data> CogroupedWindows<K, A> {
             CogroupedWindows::Session(windows, merge) => {
                 let (merge, init) = (Arc::clone(merge), Arc::clone(&plan.init));
                 let fold = Fold {
-                    take: |record: V0| record.into_option(),
+                    take: move |record: V0| value_or_null(record, &value),
                     update,
                     merge: move |key: &K, one: Option<A>, two| {
                         Some(merge(key, one.unwrap_or_else(|| init()), two))

@@ -22,8 +22,9 @@ use crate::grouped::KGroupedStream;
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::{Named, STREAM_AGGREGATE, STREAM_REDUCE};
-use crate::null::OrNull;
+use crate::null::{OrNull, value_or_null};
 use crate::table::{KTable, Keeping};
+use crate::view::TableView;
 
 /// Into how many segments the retention is divided where sessions close one by one.
 const SEGMENTS_A_RETENTION: i64 = 16;
@@ -184,7 +185,7 @@ where
         let combine = Arc::new(combine);
         let of_rows = Arc::clone(&combine);
         let fold = Fold {
-            take: OrNull::into_option,
+            take: self.taken(),
             update: move |_: &K, value, row| match row {
                 Some(row) => combine(row, value).into_option(),
                 None => Some(value),
@@ -244,7 +245,7 @@ where
         let init = Arc::new(init);
         let first = Arc::clone(&init);
         let fold = Fold {
-            take: OrNull::into_option,
+            take: self.taken(),
             update: move |key: &K, value, row: Option<A>| {
                 Some(fold(key, value, row.unwrap_or_else(|| init())))
             },
@@ -253,6 +254,12 @@ where
             },
         };
         self.update_by(STREAM_AGGREGATE, materialized, fold)
+    }
+
+    /// What of a value goes into rows.
+    fn taken(&self) -> impl Fn(V0) -> Option<V> + Send + Sync + use<K, V, K0, V0> {
+        let value = self.grouped.grouped.value.clone();
+        move |record: V0| value_or_null(record, &value)
     }
 
     fn update_by<X: Data, A: Data, T, U, M>(
@@ -275,6 +282,7 @@ where
         let parent = self.grouped.partitioned_by_key(&store);
         let closes_after = self.windows.gap() + self.windows.grace();
         let keeping = Keeping::windowed(&materialized, closes_after);
+        let rows = Arc::clone(&store);
         let write = SessionWrite {
             windows: self.windows,
             emit: self.emit,
@@ -287,7 +295,8 @@ where
         let node = graph.add(Arc::clone(&name), &[parent], move |lowering| {
             write.lower::<K0, V0, X, T, U, M>(lowering, fold);
         });
-        KTable::new(graph.clone(), node, name, keeping)
+        let table = KTable::new(graph.clone(), node, name, keeping);
+        table.with_view(move || TableView::in_sessions(&rows))
     }
 }
 

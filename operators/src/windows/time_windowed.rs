@@ -26,8 +26,9 @@ use crate::grouped::KGroupedStream;
 use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::{Named, STREAM_AGGREGATE, STREAM_REDUCE};
-use crate::null::{OrNull, present};
+use crate::null::{OrNull, present, value_or_null};
 use crate::table::{KTable, Keeping};
+use crate::view::TableView;
 
 /// Which time windows.
 #[derive(Debug, Clone, Copy)]
@@ -297,7 +298,7 @@ where
         let is_sliding = matches!(self.kind, Kind::Sliding(_));
         move |record: V0| match is_sliding {
             true => present(record, &value),
-            false => record.into_option(),
+            false => value_or_null(record, &value),
         }
     }
 
@@ -317,6 +318,7 @@ where
         materialized.check_windowed(graph, &name);
         let parent = self.grouped.partitioned_by_key(&store);
         let keeping = Keeping::windowed(&materialized, self.kind.grace());
+        let rows = Arc::clone(&store);
         let write = Write {
             kind: self.kind,
             emit: self.emit,
@@ -330,7 +332,8 @@ where
         let node = graph.add(Arc::clone(&name), &[parent], move |lowering| {
             write.lower::<K0, V0, X>(lowering, &take, &update);
         });
-        KTable::new(graph.clone(), node, name, keeping)
+        let table = KTable::new(graph.clone(), node, name, keeping);
+        table.with_view(move || TableView::in_windows(&rows))
     }
 }
 

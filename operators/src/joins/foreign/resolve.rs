@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use onceflow_framework::metrics::DropReason;
 use onceflow_framework::processor::{Context, Processor};
 use onceflow_framework::serde::SharedSerde;
 use onceflow_framework::{Fault, Record};
@@ -67,6 +68,7 @@ where
         };
         if hash != record.value.hash {
             // Overtaken: the change of the row has, or will have, an answer of its own.
+            ctx.dropped(DropReason::Late);
             return Ok(());
         }
         let result = row.and_then(|row| (self.join)(row, record.value.value));

@@ -26,7 +26,7 @@ pub struct ConnectedStores {
 type Opened<'s, K, V> = (&'s StoreSlot, Rc<dyn Changelog>, &'s StoreSerdes<K, V>);
 
 impl ConnectedStores {
-    pub(super) fn new(node: Arc<str>, names: Vec<Arc<str>>, scope: Rc<TaskScope>) -> Self {
+    pub(crate) fn new(node: Arc<str>, names: Vec<Arc<str>>, scope: Rc<TaskScope>) -> Self {
         ConnectedStores { node, names, scope }
     }
 

@@ -41,6 +41,19 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
 
     /// The value of a key.
     ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// stock.put(&"nut".to_owned(), &3)?;
+    /// assert_eq!(stock.get(&"nut".to_owned())?, Some(3));
+    /// assert_eq!(stock.get(&"bolt".to_owned())?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
@@ -50,6 +63,20 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
 
     /// Writes the value of a key; a value that is null to its serde deletes.
     ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// stock.put(&nut, &3)?;
+    /// stock.put(&nut, &5)?;
+    /// assert_eq!(stock.get(&nut)?, Some(5));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When key or value cannot be serialized, or the changelog record cannot be sent.
@@ -58,6 +85,20 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
     }
 
     /// Writes the value of a key that has none, and answers the value that it has already.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// assert_eq!(stock.put_if_absent(&nut, &3)?, None);
+    /// assert_eq!(stock.put_if_absent(&nut, &5)?, Some(3));
+    /// assert_eq!(stock.get(&nut)?, Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -73,6 +114,20 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
 
     /// Removes a key and answers the value that it had.
     ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// stock.put(&nut, &3)?;
+    /// assert_eq!(stock.delete(&nut)?, Some(3));
+    /// assert_eq!(stock.delete(&nut)?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`get`](Self::get) and [`put`](Self::put).
@@ -86,6 +141,22 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
     /// Entries from `from` to `to`, both included, in the order of the serialized keys.
     ///
     /// The scan fetches slices, so it sees writes made behind its back further on.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), &pieces)?;
+    /// }
+    /// let found = stock.range(&"a".to_owned(), &"nut".to_owned())?;
+    /// let found = found.collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(found, [("bolt".to_owned(), 1), ("nut".to_owned(), 2)]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -101,6 +172,22 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
 
     /// As [`range`](Self::range), from the last key to the first.
     ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), &pieces)?;
+    /// }
+    /// let found = stock.reverse_range(&"a".to_owned(), &"nut".to_owned())?;
+    /// let found = found.collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(found, [("nut".to_owned(), 2), ("bolt".to_owned(), 1)]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`range`](Self::range).
@@ -114,16 +201,60 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
     }
 
     /// Every entry, in the order of the serialized keys.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), &pieces)?;
+    /// }
+    /// let pieces: Result<Vec<i64>, _> = stock.all().map(|entry| entry.map(|(_, n)| n)).collect();
+    /// assert_eq!(pieces?, [1, 2, 3]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn all(&self) -> impl Iterator<Item = Result<(K, V), Error>> + use<K, V> {
         self.typed(self.raw.cursor(KeyRange::ALL, Direction::Forward))
     }
 
     /// Every entry, from the last key to the first.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), &pieces)?;
+    /// }
+    /// let pieces: Result<Vec<i64>, _> = stock.reverse_all().map(|entry| entry.map(|(_, n)| n)).collect();
+    /// assert_eq!(pieces?, [3, 2, 1]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn reverse_all(&self) -> impl Iterator<Item = Result<(K, V), Error>> + use<K, V> {
         self.typed(self.raw.cursor(KeyRange::ALL, Direction::Reverse))
     }
 
     /// Entries whose serialized key begins with `prefix`.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// for article in ["nut-m3", "nut-m4", "screw-m3"] {
+    ///     stock.put(&article.to_owned(), &1)?;
+    /// }
+    /// assert_eq!(stock.prefix_scan(b"nut-").count(), 2);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn prefix_scan(
         &self,
         prefix: &[u8],
@@ -133,6 +264,20 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
     }
 
     /// How many entries were committed; the open batch is not counted.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// stock.put(&"nut".to_owned(), &3)?;
+    /// assert_eq!(stock.approximate_entries(), 0);
+    /// stores.commit()?;
+    /// assert_eq!(stock.approximate_entries(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn approximate_entries(&self) -> u64 {
         self.raw.store.borrow().approximate_entries()

@@ -44,6 +44,25 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
 
     /// The value of a key in exactly that session; none if it is expired.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// visits.put(&ada, session(10, 20), Some(&3))?;
+    /// assert_eq!(visits.get(&ada, session(10, 20))?, Some(3));
+    /// assert_eq!(visits.get(&ada, session(10, 21))?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
@@ -55,6 +74,25 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     /// Sets the value of a session; `None`, or a value that is null to its serde, deletes it.
     ///
     /// A put past the retention is refused and counted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// visits.put(&ada, session(10, 20), Some(&3))?;
+    /// visits.put(&ada, session(10, 20), None)?;
+    /// assert_eq!(visits.get(&ada, session(10, 20))?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -139,6 +177,25 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
 
     /// Removes a session.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// visits.put(&ada, session(10, 20), Some(&3))?;
+    /// visits.remove(&ada, session(10, 20))?;
+    /// assert_eq!(visits.get(&ada, session(10, 20))?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`put`](Self::put).
@@ -148,6 +205,30 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
 
     /// Sessions of a key that end at or after `earliest_end` and begin at or before
     /// `latest_start`, by end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (start, end) in [(0, 10), (20, 30), (40, 50)] {
+    ///     visits.put(&ada, session(start, end), Some(&start))?;
+    /// }
+    /// let values = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    /// };
+    /// let found = visits.find_sessions(&ada, at(15), at(40))?;
+    /// assert_eq!(values(found.collect::<Result<_, _>>()?), [20, 40]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -163,6 +244,30 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     }
 
     /// As [`find_sessions`](Self::find_sessions), from the last end to the first.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (start, end) in [(0, 10), (20, 30), (40, 50)] {
+    ///     visits.put(&ada, session(start, end), Some(&start))?;
+    /// }
+    /// let values = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    /// };
+    /// let found = visits.backward_find_sessions(&ada, at(15), at(40))?;
+    /// assert_eq!(values(found.collect::<Result<_, _>>()?), [40, 20]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -180,6 +285,26 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     /// As [`find_sessions`](Self::find_sessions), with those past the retention that are still
     /// there: for an operator that knows better which sessions are open.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// visits.put(&ada, session(0, 10), Some(&3))?;
+    /// visits.put(&ada, session(60_000, 60_010), Some(&1))?;
+    /// assert_eq!(visits.find_sessions(&ada, at(0), at(50))?.count(), 0);
+    /// assert_eq!(visits.find_sessions_with_expired(&ada, at(0), at(50))?.count(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`find_sessions`](Self::find_sessions).
@@ -195,6 +320,29 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
 
     /// Every session of a key that is not expired, by end.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (start, end) in [(0, 10), (20, 30), (40, 50)] {
+    ///     visits.put(&ada, session(start, end), Some(&start))?;
+    /// }
+    /// let values = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    /// };
+    /// assert_eq!(values(visits.fetch(&ada)?.collect::<Result<_, _>>()?), [0, 20, 40]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`find_sessions`](Self::find_sessions).
@@ -206,8 +354,225 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
         self.of_key(key, Times::ALL, forever, Direction::Forward)
     }
 
+    /// As [`fetch`](Self::fetch), from the last end to the first.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (start, end) in [(0, 10), (20, 30), (40, 50)] {
+    ///     visits.put(&ada, session(start, end), Some(&start))?;
+    /// }
+    /// let values = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    /// };
+    /// assert_eq!(values(visits.backward_fetch(&ada)?.collect::<Result<_, _>>()?), [40, 20, 0]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn backward_fetch(
+        &self,
+        key: &K,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let forever = Timestamp::from_millis(i64::MAX);
+        self.of_key(key, Times::ALL, forever, Direction::Reverse)
+    }
+
+    /// As [`find_sessions`](Self::find_sessions), of the keys from `keys.0` to `keys.1`, both
+    /// included.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (who, start) in [("ada", 0), ("bob", 20), ("eve", 40)] {
+    ///     visits.put(&who.to_owned(), session(start, start + 10), Some(&start))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let who = (&ada, &"eve".to_owned());
+    /// let found = visits.find_sessions_range(who, at(15), at(39))?;
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["bob"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn find_sessions_range(
+        &self,
+        keys: (&K, &K),
+        earliest_end: Timestamp,
+        latest_start: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let times = Times::between(earliest_end, Timestamp::from_millis(i64::MAX));
+        self.of_keys(keys, times, latest_start, Direction::Forward)
+    }
+
+    /// As [`find_sessions_range`](Self::find_sessions_range), backwards.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (who, start) in [("ada", 0), ("bob", 20), ("eve", 40)] {
+    ///     visits.put(&who.to_owned(), session(start, start + 10), Some(&start))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let who = (&ada, &"eve".to_owned());
+    /// let found = visits.backward_find_sessions_range(who, at(15), at(40))?;
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["eve", "bob"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn backward_find_sessions_range(
+        &self,
+        keys: (&K, &K),
+        earliest_end: Timestamp,
+        latest_start: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let times = Times::between(earliest_end, Timestamp::from_millis(i64::MAX));
+        self.of_keys(keys, times, latest_start, Direction::Reverse)
+    }
+
+    /// Every session of the keys from `keys.0` to `keys.1`, both included, that is not expired.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (who, start) in [("ada", 0), ("bob", 20), ("eve", 40)] {
+    ///     visits.put(&who.to_owned(), session(start, start + 10), Some(&start))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let who = (&ada, &"eve".to_owned());
+    /// let found = visits.fetch_range(who)?;
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["ada", "bob", "eve"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn fetch_range(
+        &self,
+        keys: (&K, &K),
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let forever = Timestamp::from_millis(i64::MAX);
+        self.of_keys(keys, Times::ALL, forever, Direction::Forward)
+    }
+
+    /// As [`fetch_range`](Self::fetch_range), backwards.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (who, start) in [("ada", 0), ("bob", 20), ("eve", 40)] {
+    ///     visits.put(&who.to_owned(), session(start, start + 10), Some(&start))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let who = (&ada, &"eve".to_owned());
+    /// let found = visits.backward_fetch_range(who)?;
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["eve", "bob", "ada"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`find_sessions`](Self::find_sessions).
+    pub fn backward_fetch_range(
+        &self,
+        keys: (&K, &K),
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let forever = Timestamp::from_millis(i64::MAX);
+        self.of_keys(keys, Times::ALL, forever, Direction::Reverse)
+    }
+
     /// Sessions of all keys that end from `from` to `to`, both included, with those past the
     /// retention that are still there: for an operator that emits a session when it has closed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (start, end) in [(0, 10), (20, 30), (40, 50)] {
+    ///     visits.put(&ada, session(start, end), Some(&start))?;
+    /// }
+    /// let values = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    /// };
+    /// let found = visits.ending_between_with_expired(at(10), at(30));
+    /// assert_eq!(values(found.collect::<Result<_, _>>()?), [0, 20]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn ending_between_with_expired(
         &self,
         from: Timestamp,
@@ -218,23 +583,101 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     }
 
     /// Every session that is not expired.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// for (start, end) in [(0, 10), (20, 30), (40, 50)] {
+    ///     visits.put(&ada, session(start, end), Some(&start))?;
+    /// }
+    /// let values = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    /// };
+    /// assert_eq!(visits.all().count(), 3);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn all(&self) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
         self.typed(self.raw.scan_all(Times::ALL, Direction::Forward))
     }
 
     /// The earliest end that is read: what ends before it is expired.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// visits.put(&ada, session(60_000, 60_010), Some(&1))?;
+    /// assert_eq!(visits.readable_from(), at(11));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn readable_from(&self) -> Timestamp {
         Timestamp::from_millis(self.raw.expired_ms().saturating_add(1))
     }
 
     /// How long a session is kept after the end of a later one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// assert_eq!(visits.retention(), Duration::from_secs(60));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn retention(&self) -> Duration {
         Duration::from_millis(self.raw.segments.retention_ms.unsigned_abs())
     }
 
     /// How many sessions were committed; the open batch is not counted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let session = |start, end| Window::new(at(start), at(end));
+    /// visits.put(&ada, session(0, 10), Some(&3))?;
+    /// assert_eq!(visits.approximate_entries(), 0);
+    /// stores.commit()?;
+    /// assert_eq!(visits.approximate_entries(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn approximate_entries(&self) -> u64 {
         self.raw.store.borrow().approximate_entries()
@@ -248,10 +691,29 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
         direction: Direction,
     ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
         let cursor = self.raw.scan_key(key, times, direction)?;
-        Ok(self.typed(cursor).filter(move |session| {
+        Ok(self.starting_until(latest_start, cursor))
+    }
+
+    fn of_keys(
+        &self,
+        (from, to): (&K, &K),
+        times: Times,
+        latest_start: Timestamp,
+        direction: Direction,
+    ) -> Result<impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V>, Error> {
+        let cursor = self.raw.scan_keys(from, to, times, direction)?;
+        Ok(self.starting_until(latest_start, cursor))
+    }
+
+    fn starting_until(
+        &self,
+        latest_start: Timestamp,
+        cursor: SegmentCursor,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
+        self.typed(cursor).filter(move |session| {
             let starts = session.as_ref().map(|(key, _)| key.window.start);
             starts.map_or(true, |start| start <= latest_start)
-        }))
+        })
     }
 
     fn typed(

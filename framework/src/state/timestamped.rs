@@ -50,6 +50,21 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
 
     /// The value of a key and when it was set.
     ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore, ValueAndTimestamp};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// stock.put(&"nut".to_owned(), Some(&3), at(7))?;
+    /// let nuts = ValueAndTimestamp { value: 3, timestamp: at(7) };
+    /// assert_eq!(stock.get(&"nut".to_owned())?, Some(nuts));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
@@ -89,6 +104,22 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
     /// Sets the value of a key as of `timestamp`; `None`, or a value that is null to its serde,
     /// deletes.
     ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// let nut = "nut".to_owned();
+    /// stock.put(&nut, Some(&3), at(7))?;
+    /// stock.put(&nut, None, at(8))?;
+    /// assert_eq!(stock.get(&nut)?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When key or value cannot be serialized, or the changelog record cannot be sent.
@@ -96,7 +127,88 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
         self.row(key)?.put(value, timestamp)
     }
 
+    /// Sets the value of a key that has none, and answers the row that it has already.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// let nut = "nut".to_owned();
+    /// assert_eq!(stock.put_if_absent(&nut, &3, at(7))?, None);
+    /// let present = stock.put_if_absent(&nut, &5, at(8))?;
+    /// assert_eq!(present.map(|row| (row.value, row.timestamp)), Some((3, at(7))));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) and [`put`](Self::put).
+    pub fn put_if_absent(
+        &self,
+        key: &K,
+        value: &V,
+        timestamp: Timestamp,
+    ) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        let row = self.row(key)?;
+        let present = row.get()?;
+        if present.is_none() {
+            row.put(Some(value), timestamp)?;
+        }
+        Ok(present)
+    }
+
+    /// Removes a key, at the time of the record in process, and answers the row that it had.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// let nut = "nut".to_owned();
+    /// stock.put(&nut, Some(&3), at(7))?;
+    /// assert_eq!(stock.delete(&nut)?.map(|row| row.value), Some(3));
+    /// assert_eq!(stock.get(&nut)?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) and [`put`](Self::put).
+    pub fn delete(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>, Error> {
+        let row = self.row(key)?;
+        let present = row.get()?;
+        row.put(None, Timestamp::NONE)?;
+        Ok(present)
+    }
+
     /// Entries from `from` to `to`, both included, in the order of the serialized keys.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), Some(&pieces), at(0))?;
+    /// }
+    /// let found = stock.range(&"a".to_owned(), &"nut".to_owned())?;
+    /// let pieces: Result<Vec<i64>, _> = found.map(|entry| entry.map(|(_, row)| row.value)).collect();
+    /// assert_eq!(pieces?, [1, 2]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -111,14 +223,106 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
         Ok(self.typed(self.raw.cursor(range, Direction::Forward)))
     }
 
+    /// As [`range`](Self::range), from the last key to the first.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), Some(&pieces), at(0))?;
+    /// }
+    /// let found = stock.reverse_range(&"a".to_owned(), &"nut".to_owned())?;
+    /// let pieces: Result<Vec<i64>, _> = found.map(|entry| entry.map(|(_, row)| row.value)).collect();
+    /// assert_eq!(pieces?, [2, 1]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`range`](Self::range).
+    pub fn reverse_range(
+        &self,
+        from: &K,
+        to: &K,
+    ) -> Result<impl Iterator<Item = Result<(K, ValueAndTimestamp<V>), Error>> + use<K, V>, Error>
+    {
+        let range = self.raw.range_of(from, to)?;
+        Ok(self.typed(self.raw.cursor(range, Direction::Reverse)))
+    }
+
     /// Every entry, in the order of the serialized keys.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), Some(&pieces), at(0))?;
+    /// }
+    /// let found = stock.all();
+    /// let pieces: Result<Vec<i64>, _> = found.map(|entry| entry.map(|(_, row)| row.value)).collect();
+    /// assert_eq!(pieces?, [1, 2, 3]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn all(
         &self,
     ) -> impl Iterator<Item = Result<(K, ValueAndTimestamp<V>), Error>> + use<K, V> {
         self.typed(self.raw.cursor(KeyRange::ALL, Direction::Forward))
     }
 
+    /// Every entry, from the last key to the first.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// for (article, pieces) in [("bolt", 1), ("nut", 2), ("screw", 3)] {
+    ///     stock.put(&article.to_owned(), Some(&pieces), at(0))?;
+    /// }
+    /// let found = stock.reverse_all();
+    /// let pieces: Result<Vec<i64>, _> = found.map(|entry| entry.map(|(_, row)| row.value)).collect();
+    /// assert_eq!(pieces?, [3, 2, 1]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    pub fn reverse_all(
+        &self,
+    ) -> impl Iterator<Item = Result<(K, ValueAndTimestamp<V>), Error>> + use<K, V> {
+        self.typed(self.raw.cursor(KeyRange::ALL, Direction::Reverse))
+    }
+
     /// Entries whose serialized key begins with `prefix`.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// for article in ["nut-m3", "nut-m4", "screw-m3"] {
+    ///     stock.put(&article.to_owned(), Some(&1), at(0))?;
+    /// }
+    /// assert_eq!(stock.prefix_scan(b"nut-").count(), 2);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn prefix_scan(
         &self,
         prefix: &[u8],
@@ -128,6 +332,22 @@ impl<K: 'static, V: 'static> TimestampedKeyValueStore<K, V> {
     }
 
     /// How many entries were committed; the open batch is not counted.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let at = Timestamp::from_millis;
+    /// stock.put(&"nut".to_owned(), Some(&3), at(0))?;
+    /// assert_eq!(stock.approximate_entries(), 0);
+    /// stores.commit()?;
+    /// assert_eq!(stock.approximate_entries(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn approximate_entries(&self) -> u64 {
         self.raw.store.borrow().approximate_entries()

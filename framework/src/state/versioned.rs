@@ -77,6 +77,25 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
 
     /// The latest value of a key.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, VersionedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let history = Duration::from_millis(100);
+    /// let prices = StoreBuilder::versioned_key_value("prices", history, utf8(), i64());
+    /// let stores = TestStores::new().with(prices);
+    /// let prices: VersionedKeyValueStore<String, i64> = stores.open().versioned_key_value("prices")?;
+    /// let (nut, at) = ("nut".to_owned(), Timestamp::from_millis);
+    /// prices.put(&nut, Some(&5), at(20))?;
+    /// prices.put(&nut, Some(&3), at(10))?; // out of order: it goes into the history
+    /// assert_eq!(prices.get(&nut)?.map(|latest| latest.value), Some(5));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
@@ -86,6 +105,26 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
 
     /// The value that a key had at a time; none if that is past the history retention, unless the
     /// latest value is as old.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, VersionedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let history = Duration::from_millis(100);
+    /// let prices = StoreBuilder::versioned_key_value("prices", history, utf8(), i64());
+    /// let stores = TestStores::new().with(prices);
+    /// let prices: VersionedKeyValueStore<String, i64> = stores.open().versioned_key_value("prices")?;
+    /// let (nut, at) = ("nut".to_owned(), Timestamp::from_millis);
+    /// prices.put(&nut, Some(&3), at(10))?;
+    /// prices.put(&nut, Some(&5), at(20))?;
+    /// let price = |time| Ok::<_, onceflow_framework::Error>(prices.get_as_of(&nut, at(time))?.map(|p| p.value));
+    /// assert_eq!([price(9)?, price(15)?, price(25)?], [None, Some(3), Some(5)]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -126,6 +165,25 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
     /// Sets the value of a key from a time on, until that of the next version; `None`, or a value
     /// that is null to its serde, deletes it from then on.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, VersionPut, VersionedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let history = Duration::from_millis(100);
+    /// let prices = StoreBuilder::versioned_key_value("prices", history, utf8(), i64());
+    /// let stores = TestStores::new().with(prices);
+    /// let prices: VersionedKeyValueStore<String, i64> = stores.open().versioned_key_value("prices")?;
+    /// let (nut, at) = ("nut".to_owned(), Timestamp::from_millis);
+    /// assert_eq!(prices.put(&nut, Some(&5), at(200))?, VersionPut::Latest);
+    /// assert_eq!(prices.put(&nut, Some(&3), at(150))?, VersionPut::ValidUntil(at(200)));
+    /// assert_eq!(prices.put(&nut, Some(&2), at(50))?, VersionPut::Refused); // past the history
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When key or value cannot be serialized, or the changelog record cannot be sent.
@@ -139,6 +197,26 @@ impl<K: 'static, V: 'static> VersionedKeyValueStore<K, V> {
     }
 
     /// Deletes a key from a time on, and answers the value that it had then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, VersionedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let history = Duration::from_millis(100);
+    /// let prices = StoreBuilder::versioned_key_value("prices", history, utf8(), i64());
+    /// let stores = TestStores::new().with(prices);
+    /// let prices: VersionedKeyValueStore<String, i64> = stores.open().versioned_key_value("prices")?;
+    /// let (nut, at) = ("nut".to_owned(), Timestamp::from_millis);
+    /// prices.put(&nut, Some(&3), at(10))?;
+    /// assert_eq!(prices.delete(&nut, at(20))?.map(|was| was.value), Some(3));
+    /// assert_eq!(prices.get(&nut)?, None);
+    /// assert_eq!(prices.get_as_of(&nut, at(15))?.map(|was| was.value), Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -66,6 +66,26 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     ///
     /// Where duplicates are kept there is no such one value: use [`fetch`](Self::fetch).
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// clicks.put(&ada, Some(&3), at(1_000))?;
+    /// assert_eq!(clicks.get(&ada, at(1_000))?, Some(3));
+    /// clicks.put(&ada, Some(&1), at(61_000))?;
+    /// assert_eq!(clicks.get(&ada, at(1_000))?, None); // expired
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the key cannot be serialized or the stored bytes cannot be read.
@@ -79,6 +99,25 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// number of an entry is taken, and its deletion logged, as in Kafka Streams.
     ///
     /// A put past the retention is refused and counted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// clicks.put(&ada, Some(&3), at(1_000))?;
+    /// clicks.put(&ada, None, at(1_000))?;
+    /// assert_eq!(clicks.get(&ada, at(1_000))?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -189,6 +228,27 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
 
     /// Values of a key whose windows begin from `from` to `to`, both included, by start.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for start in [0, 1_000, 2_000] {
+    ///     clicks.put(&ada, Some(&start), at(start))?;
+    /// }
+    /// let found: Result<Vec<_>, _> = clicks.fetch(&ada, at(1_000), at(9_000))?.collect();
+    /// assert_eq!(found?, [(at(1_000), 1_000), (at(2_000), 2_000)]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the key cannot be serialized; each step can fail on its own.
@@ -202,6 +262,27 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     }
 
     /// As [`fetch`](Self::fetch), from the last start to the first.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for start in [0, 1_000, 2_000] {
+    ///     clicks.put(&ada, Some(&start), at(start))?;
+    /// }
+    /// let found: Result<Vec<_>, _> = clicks.backward_fetch(&ada, at(1_000), at(9_000))?.collect();
+    /// assert_eq!(found?, [(at(2_000), 2_000), (at(1_000), 1_000)]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -218,6 +299,30 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// Values of the keys from `keys.0` to `keys.1` in windows that begin from `from` to `to`, all
     /// included.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for who in ["ada", "bob", "eve"] {
+    ///     clicks.put(&who.to_owned(), Some(&1), at(1_000))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let found = clicks.fetch_range((&ada, &"bob".to_owned()), at(0), at(9_000))?;
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["ada", "bob"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When a key cannot be serialized; each step can fail on its own.
@@ -232,6 +337,30 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
 
     /// As [`fetch_range`](Self::fetch_range), backwards.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for who in ["ada", "bob", "eve"] {
+    ///     clicks.put(&who.to_owned(), Some(&1), at(1_000))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let found = clicks.backward_fetch_range((&ada, &"bob".to_owned()), at(0), at(9_000))?;
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["bob", "ada"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`fetch_range`](Self::fetch_range).
@@ -245,6 +374,30 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     }
 
     /// Values of all keys in windows that begin from `from` to `to`, both included.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for who in ["ada", "bob", "eve"] {
+    ///     clicks.put(&who.to_owned(), Some(&1), at(1_000))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let found = clicks.fetch_all(at(0), at(9_000));
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["ada", "bob", "eve"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn fetch_all(
         &self,
         from: Timestamp,
@@ -254,6 +407,30 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     }
 
     /// As [`fetch_all`](Self::fetch_all), backwards.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for who in ["ada", "bob", "eve"] {
+    ///     clicks.put(&who.to_owned(), Some(&1), at(1_000))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// let found = clicks.backward_fetch_all(at(0), at(9_000));
+    /// assert_eq!(keys(found.collect::<Result<_, _>>()?), ["eve", "bob", "ada"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn backward_fetch_all(
         &self,
         from: Timestamp,
@@ -263,11 +440,57 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     }
 
     /// Every entry that is not expired.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for who in ["ada", "bob", "eve"] {
+    ///     clicks.put(&who.to_owned(), Some(&1), at(1_000))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// assert_eq!(keys(clicks.all().collect::<Result<_, _>>()?), ["ada", "bob", "eve"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn all(&self) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
         self.of_all(Times::ALL, Direction::Forward)
     }
 
     /// As [`all`](Self::all), backwards.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// for who in ["ada", "bob", "eve"] {
+    ///     clicks.put(&who.to_owned(), Some(&1), at(1_000))?;
+    /// }
+    /// let keys = |found: Vec<(onceflow_framework::Windowed<String>, i64)>| {
+    ///     found.into_iter().map(|(row, _)| row.key).collect::<Vec<_>>()
+    /// };
+    /// assert_eq!(keys(clicks.backward_all().collect::<Result<_, _>>()?), ["eve", "bob", "ada"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn backward_all(
         &self,
     ) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
@@ -279,6 +502,26 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     ///
     /// What is there is decided by segments that expire as a whole, so it is never less than what
     /// [`fetch_all`](Self::fetch_all) answers, and may be more.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// clicks.put(&ada, Some(&3), at(1_000))?;
+    /// clicks.put(&ada, Some(&1), at(61_000))?;
+    /// assert_eq!(clicks.fetch_all(at(0), at(2_000)).count(), 0);
+    /// assert_eq!(clicks.fetch_all_with_expired(at(0), at(2_000)).count(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn fetch_all_with_expired(
         &self,
         from: Timestamp,
@@ -289,6 +532,25 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     }
 
     /// Whether what is put at that time would be kept: it is not past the retention.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// clicks.put(&ada, Some(&1), at(61_000))?;
+    /// assert!(clicks.keeps(at(2_000)));
+    /// assert!(!clicks.keeps(at(1_000)));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn keeps(&self, start: Timestamp) -> bool {
         let observed_ms = self.raw.store.borrow().observed_ms();
@@ -300,12 +562,49 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     }
 
     /// How long an entry is kept after a later one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// assert_eq!(clicks.retention(), minute);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn retention(&self) -> Duration {
         Duration::from_millis(self.raw.segments.retention_ms.unsigned_abs())
     }
 
     /// How many entries were committed; the open batch is not counted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// clicks.put(&ada, Some(&3), at(0))?;
+    /// assert_eq!(clicks.approximate_entries(), 0);
+    /// stores.commit()?;
+    /// assert_eq!(clicks.approximate_entries(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn approximate_entries(&self) -> u64 {
         self.raw.store.borrow().approximate_entries()

@@ -82,6 +82,7 @@ mod engine;
 mod builder;
 mod topics;
 mod stores;
+mod lone_stores;
 mod batch;
 #[cfg(test)]
 mod testing;
@@ -115,6 +116,7 @@ use std::time::Duration;
 pub use batch::BatchDriver;
 pub use builder::TestDriverBuilder;
 pub use capture::{CapturedRecord, RawBytes};
+pub use lone_stores::TestStores;
 pub use stores::{
     TestKeyValueStore, TestSessionStore, TestTimestampedKeyValueStore, TestTimestampedWindowStore,
     TestVersionedKeyValueStore, TestWindowStore,

@@ -34,6 +34,16 @@ impl BufferStore {
 
     /// The entry of a key.
     ///
+    /// ```
+    /// use onceflow_framework::state::StoreBuilder;
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::buffer("waiting"));
+    /// let waiting = stores.open().buffer("waiting")?;
+    /// assert_eq!(waiting.get(b"7")?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the engine cannot read.
@@ -44,12 +54,37 @@ impl BufferStore {
     }
 
     /// Sets or removes the entry of a key, without logging it yet.
+    ///
+    /// ```
+    /// use onceflow_framework::state::StoreBuilder;
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::buffer("waiting"));
+    /// let waiting = stores.open().buffer("waiting")?;
+    /// waiting.put(b"7", Some(b"later"));
+    /// waiting.put(b"7", None);
+    /// assert_eq!(waiting.get(b"7")?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn put(&self, key: &[u8], entry: Option<&[u8]>) {
         self.store.borrow_mut().put(key, entry);
     }
 
     /// Logs what a key has now: its entry with these headers and without a timestamp, as Kafka
     /// Streams does, or a tombstone.
+    ///
+    /// ```
+    /// use onceflow_framework::state::StoreBuilder;
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::buffer("waiting"));
+    /// let waiting = stores.open().buffer("waiting")?;
+    /// waiting.put(b"7", Some(b"later"));
+    /// waiting.log(b"7", &onceflow_framework::Headers::new())?; // once, before the batch is committed
+    /// stores.commit()?;
+    /// assert_eq!(waiting.get(b"7")?, Some(b"later".to_vec()));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -63,6 +98,19 @@ impl BufferStore {
     }
 
     /// Every entry, in the order of the keys.
+    ///
+    /// ```
+    /// use onceflow_framework::state::StoreBuilder;
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::buffer("waiting"));
+    /// let waiting = stores.open().buffer("waiting")?;
+    /// waiting.put(b"8", Some(b"later"));
+    /// waiting.put(b"7", Some(b"soon"));
+    /// let entries = waiting.all().collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(entries[0], (b"7".to_vec().into(), b"soon".to_vec().into()));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn all(&self) -> impl Iterator<Item = Result<Entry, Error>> + use<> {
         let store = Rc::clone(&self.store);
         let mut cursor = Cursor::new(store, KeyRange::ALL, Direction::Forward);

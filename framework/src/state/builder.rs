@@ -70,6 +70,17 @@ pub(crate) struct StoreSerdes<K, V> {
 
 impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     /// A plain key-value store in memory, logged to a compacted changelog topic.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::key_value("stock", utf8(), i64()));
+    /// let stock: KeyValueStore<String, i64> = stores.open().key_value("stock")?;
+    /// assert_eq!(stock.get(&"nut".to_owned())?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn key_value(
         name: impl Into<String>,
         key: impl Serde<Item = K>,
@@ -79,6 +90,20 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     }
 
     /// A key-value store in memory whose values carry a timestamp, as tables are kept.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// stock.put(&"nut".to_owned(), Some(&3), Timestamp::from_millis(7))?;
+    /// let nuts = stock.get(&"nut".to_owned())?;
+    /// assert_eq!(nuts.map(|row| row.timestamp.as_millis()), Some(7));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn timestamped_key_value(
         name: impl Into<String>,
         key: impl Serde<Item = K>,
@@ -147,6 +172,20 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     }
 
     /// A store of values by key and session in memory, kept for `retention` after a later one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let stores = TestStores::new().with(StoreBuilder::session("visits", hour, utf8(), i64()));
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// assert_eq!(visits.retention(), hour);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn session(
         name: impl Into<String>,
         retention: Duration,
@@ -166,6 +205,25 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
 
     /// Keeps every put of a window store, in order, instead of the last of a key and start.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    /// let bids = StoreBuilder::window("bids", hour, minute, utf8(), i64()).with_duplicates();
+    /// let stores = TestStores::new().with(bids);
+    /// let bids: WindowStore<String, i64> = stores.open().window("bids")?;
+    /// let (lot, at) = ("lot".to_owned(), Timestamp::from_millis);
+    /// bids.put(&lot, Some(&10), at(0))?;
+    /// bids.put(&lot, Some(&20), at(0))?;
+    /// assert_eq!(bids.fetch(&lot, at(0), at(0))?.count(), 2);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it is not a window store.
@@ -180,6 +238,23 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     /// Divides a window or session store into segments of that length, which expire as a whole
     /// (default: half the retention, at least a minute): short ones cost more look-ups in a scan
     /// over time and fewer entries read in vain.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    /// let clicks = StoreBuilder::window("clicks", hour, minute, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks.with_segment_interval(minute));
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// clicks.put(&"ada".to_owned(), Some(&1), Timestamp::from_millis(0))?;
+    /// assert_eq!(clicks.all().count(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Panics
     ///
@@ -214,6 +289,33 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     }
 
     /// Keeps no changelog: the state is gone when the task moves or the process ends.
+    ///
+    /// ```
+    /// use onceflow_framework::processor::{Context, Processor};
+    /// # use onceflow_framework::serde::{i64, utf8};
+    /// # use onceflow_framework::state::StoreBuilder;
+    /// # use onceflow_framework::topology::{Consumed, TopologyBuilder};
+    /// # use onceflow_framework::{Fault, Record};
+    /// # struct Pass;
+    /// # impl Processor for Pass {
+    /// #     type KeyIn = String;
+    /// #     type ValueIn = i64;
+    /// #     type KeyOut = String;
+    /// #     type ValueOut = i64;
+    /// #     fn process(&mut self, r: Record<String, i64>, ctx: &mut Context<String, i64>) -> Result<(), Fault> {
+    /// #         ctx.forward(r)
+    /// #     }
+    /// # }
+    /// let mut builder = TopologyBuilder::new();
+    /// let input = builder.add_source("in", ["in"], Consumed::<String, i64>::new());
+    /// builder.add_processor("count", || Pass, &[&input]);
+    /// let kept = StoreBuilder::key_value("kept", utf8(), i64());
+    /// let lost = StoreBuilder::key_value("lost", utf8(), i64()).with_logging_disabled();
+    /// builder.add_state_store(kept, &["count"]);
+    /// builder.add_state_store(lost, &["count"]);
+    /// assert_eq!(builder.build()?.internal_topics("app"), ["app-kept-changelog"]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn with_logging_disabled(mut self) -> Self {
         self.logged = false;
@@ -221,6 +323,15 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     }
 
     /// Sets a topic configuration of the changelog, by Kafka's name.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::StoreBuilder;
+    ///
+    /// let stock = StoreBuilder::key_value("stock", utf8(), i64())
+    ///     .with_changelog_config("max.message.bytes", "2097152");
+    /// assert_eq!(format!("{stock:?}"), "StoreBuilder(stock, KeyValue, logged: true)");
+    /// ```
     #[must_use]
     pub fn with_changelog_config(mut self, name: &str, value: &str) -> Self {
         self.changelog_config
@@ -229,6 +340,13 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     }
 
     /// The store's name.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::StoreBuilder;
+    ///
+    /// assert_eq!(StoreBuilder::key_value("stock", utf8(), i64()).name(), "stock");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -281,6 +399,17 @@ fn changelog_retention(retention_ms: i64) -> String {
 
 impl StoreBuilder<Vec<u8>, Vec<u8>> {
     /// A buffer of entries that wait, as bytes: logged once a batch, to a compacted topic.
+    ///
+    /// ```
+    /// use onceflow_framework::state::StoreBuilder;
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::buffer("waiting"));
+    /// let waiting = stores.open().buffer("waiting")?;
+    /// waiting.put(b"7", Some(b"later"));
+    /// assert_eq!(waiting.get(b"7")?, Some(b"later".to_vec()));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn buffer(name: impl Into<String>) -> Self {
         StoreBuilder::new(name.into(), StoreKind::Buffer, vec(), vec())
     }
@@ -289,6 +418,25 @@ impl StoreBuilder<Vec<u8>, Vec<u8>> {
 impl<K: 'static, V: 'static> StoreBuilder<K, ValueAndTimestamp<V>> {
     /// A window store in memory whose values carry a timestamp, as windowed tables are kept; its
     /// arguments are those of [`window`](Self::window).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedWindowStore, ValueAndTimestamp};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    /// let clicks = StoreBuilder::timestamped_window("clicks", hour, minute, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: TimestampedWindowStore<String, i64> = stores.open().timestamped_window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let three = ValueAndTimestamp { value: 3, timestamp: at(59_000) };
+    /// clicks.put(&ada, Some(&three), at(0))?;
+    /// assert_eq!(clicks.get(&ada, at(0))?, Some(three));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     pub fn timestamped_window(
         name: impl Into<String>,
         retention: Duration,

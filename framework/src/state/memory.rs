@@ -72,6 +72,13 @@ impl Slot {
 
 impl MemoryStore {
     /// An empty store.
+    ///
+    /// ```
+    /// use onceflow_framework::state::{ByteStore, MemoryStore};
+    ///
+    /// assert_eq!(MemoryStore::new().get(b"nut")?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         MemoryStore::default()

@@ -104,6 +104,26 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
 
     /// As [`put`](Self::put), with headers in the changelog.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let visit = Window::new(at(10), at(20));
+    /// let mut headers = Headers::new();
+    /// headers.push("page", Some(b"home"));
+    /// visits.put_with_headers(&ada, visit, Some(&3), &headers)?;
+    /// assert_eq!(visits.get(&ada, visit)?, Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`put`](Self::put).
@@ -129,6 +149,24 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     /// As [`put`](Self::put), but for the changelog: a [`log`](Self::log) before the commit is owed.
     /// Answers how many bytes are stored; only for what the store [`keeps`](Self::keeps).
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let visit = Window::new(at(10), at(20));
+    /// assert_eq!(visits.stage(&ada, visit, Some(&3))?, 8);
+    /// assert_eq!(visits.log(&ada, visit, (false, at(20)), &Headers::new())?, Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the session ends before the epoch, or key or value cannot be serialized.
@@ -145,6 +183,25 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     /// Logs the value of a session as of `at`, and answers it: once for any number of
     /// [`stage`](Self::stage)s. That it is deleted is logged with these headers; nothing is logged,
     /// and nothing answered, if there is no value and was none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let visit = Window::new(at(10), at(20));
+    /// visits.stage(&ada, visit, Some(&3))?;
+    /// visits.stage(&ada, visit, Some(&4))?;
+    /// assert_eq!(visits.log(&ada, visit, (false, at(20)), &Headers::new())?, Some(4));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -170,6 +227,25 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
     }
 
     /// Whether a session that is put now would be kept: its end is not past the retention.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{SessionStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp, Window};
+    ///
+    /// let visits = StoreBuilder::session("visits", Duration::from_secs(60), utf8(), i64());
+    /// let stores = TestStores::new().with(visits);
+    /// let visits: SessionStore<String, i64> = stores.open().session("visits")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let visit = Window::new(at(10), at(20));
+    /// visits.put(&ada, Window::new(at(60_000), at(60_010)), Some(&1))?;
+    /// assert!(visits.keeps(Window::new(at(0), at(11))));
+    /// assert!(!visits.keeps(Window::new(at(0), at(9))));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn keeps(&self, session: Window) -> bool {
         self.raw.is_kept(session.end.as_millis())

@@ -37,6 +37,14 @@ impl KeyRange {
     };
 
     /// Keys from `from` to `to`, both included.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use onceflow_framework::state::KeyRange;
+    ///
+    /// let range = KeyRange::inclusive(Bytes::from_static(b"a"), Bytes::from_static(b"b"));
+    /// assert!(!range.is_empty());
+    /// ```
     #[must_use]
     pub fn inclusive(from: Bytes, to: Bytes) -> Self {
         KeyRange {
@@ -46,6 +54,18 @@ impl KeyRange {
     }
 
     /// Keys that begin with `prefix`.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use onceflow_framework::state::{ByteStore, KeyRange, MemoryStore};
+    ///
+    /// let mut store = MemoryStore::new();
+    /// let entry = |key: &'static [u8]| (Bytes::from_static(key), Some(Bytes::from_static(b"1")));
+    /// store.apply(&mut [entry(b"nut-m3"), entry(b"screw-m3")].into_iter())?;
+    /// let range = KeyRange::prefix(Bytes::from_static(b"nut-"));
+    /// assert_eq!(store.scan(&range, 10)?.len(), 1);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn prefix(prefix: Bytes) -> Self {
         let to = successor_of_prefix(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
@@ -71,6 +91,14 @@ impl KeyRange {
     }
 
     /// Whether no key can be in it; scanning such a range is not an error.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use onceflow_framework::state::KeyRange;
+    ///
+    /// let reversed = KeyRange::inclusive(Bytes::from_static(b"b"), Bytes::from_static(b"a"));
+    /// assert!(reversed.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let (Bound::Included(from) | Bound::Excluded(from)) = &self.from else {

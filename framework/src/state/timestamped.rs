@@ -374,6 +374,20 @@ pub struct Row<'s, K, V> {
 impl<K: 'static, V: 'static> Row<'_, K, V> {
     /// As [`TimestampedKeyValueStore::get`].
     ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// let row = stock.row(&nut)?;
+    /// assert_eq!(row.get()?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the stored bytes cannot be read.
@@ -384,6 +398,21 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
 
     /// As [`TimestampedKeyValueStore::put`].
     ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// let row = stock.row(&nut)?;
+    /// row.put(Some(&3), Timestamp::from_millis(7))?;
+    /// assert_eq!(row.get()?.map(|nuts| nuts.value), Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the value cannot be serialized or the changelog record cannot be sent.
@@ -393,6 +422,23 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
 
     /// As [`put`](Self::put), with headers in the changelog, as Kafka Streams logs the subscriptions
     /// of a foreign-key join.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// let row = stock.row(&nut)?;
+    /// let mut headers = onceflow_framework::Headers::new();
+    /// headers.push("origin", Some(b"count"));
+    /// row.put_with_headers(Some(&3), Timestamp::from_millis(7), &headers)?;
+    /// assert_eq!(row.get()?.map(|nuts| nuts.value), Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -427,6 +473,22 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
     /// As [`put`](Self::put), but for the changelog: a [`log`](Self::log) before the commit is owed.
     /// Answers how many bytes are stored.
     ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// let row = stock.row(&nut)?;
+    /// let bytes = row.stage(Some(&3), Timestamp::from_millis(7))?;
+    /// assert_eq!(bytes, 16); // a timestamp and the number
+    /// row.log(Timestamp::from_millis(7), &onceflow_framework::Headers::new())?;
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the value cannot be serialized.
@@ -443,6 +505,23 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
 
     /// Logs what the row holds: once for any number of [`stage`](Self::stage)s. That it is deleted
     /// is logged as of `deleted_at`, with these headers.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// let row = stock.row(&nut)?;
+    /// row.stage(Some(&3), Timestamp::from_millis(7))?;
+    /// row.stage(Some(&4), Timestamp::from_millis(8))?;
+    /// row.log(Timestamp::from_millis(8), &onceflow_framework::Headers::new())?; // one record for both
+    /// assert_eq!(row.get()?.map(|nuts| nuts.value), Some(4));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -462,6 +541,20 @@ impl<K: 'static, V: 'static> Row<'_, K, V> {
     }
 
     /// The key as it is stored.
+    ///
+    /// ```
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, TimestampedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let stores = TestStores::new().with(StoreBuilder::timestamped_key_value("stock", utf8(), i64()));
+    /// let stock: TimestampedKeyValueStore<String, i64> = stores.open().timestamped_key_value("stock")?;
+    /// let nut = "nut".to_owned();
+    /// let row = stock.row(&nut)?;
+    /// assert_eq!(row.key_bytes(), b"nut");
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     #[must_use]
     pub fn key_bytes(&self) -> &[u8] {
         &self.key

@@ -290,6 +290,24 @@ pub struct VersionedRow<'s, K, V> {
 impl<K: 'static, V: 'static> VersionedRow<'_, K, V> {
     /// As [`VersionedKeyValueStore::get`].
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, VersionedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let prices = StoreBuilder::versioned_key_value("prices", hour, utf8(), i64());
+    /// let stores = TestStores::new().with(prices);
+    /// let prices: VersionedKeyValueStore<String, i64> = stores.open().versioned_key_value("prices")?;
+    /// let nut = "nut".to_owned();
+    /// let row = prices.row(&nut)?;
+    /// assert_eq!(row.get()?, None);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the stored bytes cannot be read.
@@ -298,6 +316,25 @@ impl<K: 'static, V: 'static> VersionedRow<'_, K, V> {
     }
 
     /// As [`VersionedKeyValueStore::put`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::Timestamp;
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, VersionPut, VersionedKeyValueStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let prices = StoreBuilder::versioned_key_value("prices", hour, utf8(), i64());
+    /// let stores = TestStores::new().with(prices);
+    /// let prices: VersionedKeyValueStore<String, i64> = stores.open().versioned_key_value("prices")?;
+    /// let nut = "nut".to_owned();
+    /// let row = prices.row(&nut)?;
+    /// assert_eq!(row.put(Some(&3), Timestamp::from_millis(7))?, VersionPut::Latest);
+    /// assert_eq!(row.get()?.map(|latest| latest.value), Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -130,6 +130,26 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// As [`put`](Self::put), with headers in the changelog, as Kafka Streams logs what it keeps
     /// for a join.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp};
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// let mut headers = Headers::new();
+    /// headers.push("page", Some(b"home"));
+    /// clicks.put_with_headers(&ada, Some(&3), at(1_000), &headers)?;
+    /// assert_eq!(clicks.get(&ada, at(1_000))?, Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`put`](Self::put).
@@ -179,6 +199,25 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// As [`put`](Self::put), but for the changelog: a [`log`](Self::log) before the commit is owed.
     /// Answers how many bytes are stored; only for what the store [`keeps`](Self::keeps).
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp};
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// assert_eq!(clicks.stage(&ada, Some(&3), at(1_000))?, 8);
+    /// let logged = clicks.log(&ada, at(1_000), (false, at(1_000)), &Headers::new())?;
+    /// assert_eq!(logged, Some(3));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When `start` is negative, or key or value cannot be serialized.
@@ -195,6 +234,26 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// number of [`stage`](Self::stage)s. What carries no time of its own is logged as of `at`, a
     /// deletion with these headers; nothing is logged, and nothing answered, if there is no value
     /// and was none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp};
+    ///
+    /// let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    /// let clicks = StoreBuilder::window("clicks", minute, second, utf8(), i64());
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let (ada, at) = ("ada".to_owned(), Timestamp::from_millis);
+    /// clicks.stage(&ada, Some(&3), at(1_000))?;
+    /// clicks.stage(&ada, Some(&4), at(1_000))?;
+    /// let logged = clicks.log(&ada, at(1_000), (false, at(1_000)), &Headers::new())?;
+    /// assert_eq!(logged, Some(4)); // one record for both
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -45,6 +45,13 @@ pub struct StreamsBuilder {
 
 impl StreamsBuilder {
     /// An empty topology.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let error = StreamsBuilder::new().build().unwrap_err();
+    /// assert!(error.to_string().contains("there is no source"));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         StreamsBuilder::default()
@@ -189,6 +196,41 @@ impl StreamsBuilder {
     /// reads it by its name, without being connected to it.
     ///
     /// See [`TopologyBuilder::add_global_store`](crate::TopologyBuilder::add_global_store).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// /// Keeps the names of countries by their codes.
+    /// #[derive(Default)]
+    /// struct Keep(Option<KeyValueStore<String, String>>);
+    ///
+    /// impl Processor for Keep {
+    ///     type KeyIn = String;
+    ///     type ValueIn = String;
+    ///     type KeyOut = ();
+    ///     type ValueOut = ();
+    ///
+    ///     fn init(&mut self, ctx: &mut Context<(), ()>) -> Result<(), Fault> {
+    ///         self.0 = Some(ctx.key_value_store("names")?);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process(&mut self, code: Record<String, String>, _: &mut Context<(), ()>) -> Result<(), Fault> {
+    ///         Ok(self.0.as_ref().expect("init ran").put(&code.key, &code.value)?)
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let names = StoreBuilder::key_value("names", utf8(), utf8());
+    /// builder.add_global_store(names, "countries", Consumed::new(), Keep::default);
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let countries = driver.input_topic("countries", utf8(), utf8());
+    /// countries.pipe("NZ", "New Zealand", Timestamp::from_millis(0))?;
+    /// let names = driver.key_value_store::<String, String>("names")?;
+    /// assert_eq!(names.get(&"NZ".to_owned())?, Some("New Zealand".to_owned()));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn add_global_store<SK: 'static, SV: 'static, P: Processor>(
         &self,
         store: StoreBuilder<SK, SV>,
@@ -206,6 +248,16 @@ impl StreamsBuilder {
     /// Adds a store for processors, which are connected to it by name.
     ///
     /// See [`KStream::process`] for an example.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.add_state_store(StoreBuilder::key_value("unused", utf8(), i64()));
+    /// let _orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let error = builder.build().unwrap_err();
+    /// assert!(error.to_string().contains("store unused is connected to no processor"));
+    /// ```
     pub fn add_state_store<K: 'static, V: 'static>(&self, store: StoreBuilder<K, V>) {
         self.graph.check(store.name());
         self.graph
@@ -235,6 +287,17 @@ impl StreamsBuilder {
     }
 
     /// As [`build`](Self::build), optimised or with more to check.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.group_by_key(Grouped::new()).count();
+    /// let options = BuildOptions::new().with_explicit_names();
+    /// let error = builder.build_with(&options).unwrap_err();
+    /// assert!(error.to_string().contains("KSTREAM-AGGREGATE-STATE-STORE-0000000001"));
+    /// ```
     ///
     /// # Errors
     ///

@@ -93,6 +93,26 @@ where
 
 impl<K: Data, A: Data> CogroupedKStream<K, A> {
     /// Adds a grouped stream with a fold of its own.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let paid = builder.stream("paid", Consumed::with(utf8(), i64())).group_by_key(Grouped::new());
+    /// let refunded = builder.stream("refunded", Consumed::with(utf8(), i64()));
+    /// let refunded = refunded.group_by_key(Grouped::new());
+    /// let both = paid
+    ///     .cogroup(|_, cents, balance: i64| balance + cents)
+    ///     .cogroup(&refunded, |_, cents, balance| balance - cents);
+    /// both.aggregate(|| 0, Materialized::as_store("balances"));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("paid", utf8(), i64()).pipe("ada", 500, Timestamp::from_millis(0))?;
+    /// driver.input_topic("refunded", utf8(), i64()).pipe("ada", 200, Timestamp::from_millis(1))?;
+    /// let balances = driver.timestamped_key_value_store::<String, i64>("balances")?;
+    /// assert_eq!(balances.get(&"ada".to_owned())?.map(|row| row.value), Some(300));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn cogroup<V, K0, V0>(
         &self,
@@ -119,6 +139,20 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
 
     /// Names the nodes of the operator that follows, as
     /// [`KStream::named`](crate::KStream::named): an aggregation has one a stream, and one more.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let paid = builder.stream("paid", Consumed::with(utf8(), i64())).group_by_key(Grouped::new());
+    /// let refunded = builder.stream("refunded", Consumed::with(utf8(), i64()));
+    /// let refunded = refunded.group_by_key(Grouped::new());
+    /// let both = paid.cogroup(|_, cents, sum: i64| sum + cents).cogroup(&refunded, |_, cents, sum| sum - cents);
+    /// let balances = both.named("balances").aggregate(|| 0, Materialized::new());
+    /// assert_eq!(balances.name(), "balances-cogroup-merge");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
@@ -152,6 +186,25 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     }
 
     /// Aggregates the streams into one table, whose rows begin as `init` says.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let paid = builder.stream("paid", Consumed::with(utf8(), i64())).group_by_key(Grouped::new());
+    /// let refunded = builder.stream("refunded", Consumed::with(utf8(), i64()));
+    /// let refunded = refunded.group_by_key(Grouped::new());
+    /// paid.cogroup(|_, cents, balance: i64| balance + cents)
+    ///     .cogroup(&refunded, |_, cents, balance| balance - cents)
+    ///     .aggregate(|| 0, Materialized::as_store("balances"));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("paid", utf8(), i64()).pipe("ada", 500, Timestamp::from_millis(0))?;
+    /// driver.input_topic("refunded", utf8(), i64()).pipe("ada", 200, Timestamp::from_millis(1))?;
+    /// let balances = driver.timestamped_key_value_store::<String, i64>("balances")?;
+    /// assert_eq!(balances.get(&"ada".to_owned())?.map(|row| row.value), Some(300));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn aggregate(
         &self,
         init: impl Fn() -> A + Send + Sync + 'static,

@@ -36,6 +36,16 @@ pub struct Grouped<K, V> {
 
 impl<K: 'static, V: 'static> Grouped<K, V> {
     /// With the default serdes of the types.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.group_by_key(Grouped::new()).count_with(Materialized::as_store("counts"));
+    /// assert_eq!(builder.build()?.internal_topics("shop"), ["shop-counts-changelog"]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self
     where
@@ -46,6 +56,21 @@ impl<K: 'static, V: 'static> Grouped<K, V> {
     }
 
     /// With these serdes.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let by_cents = orders.group_by(|_, cents| *cents, Grouped::with(i64(), i64()));
+    /// by_cents.count_with(Materialized::as_store("counts"));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// let counts = driver.timestamped_key_value_store::<i64, i64>("counts")?;
+    /// assert_eq!(counts.get(&30)?.map(|row| row.value), Some(1));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn with(key: impl Serde<Item = K>, value: impl Serde<Item = V>) -> Self {
         Grouped {
             key: SharedSerde::new(key),
@@ -55,6 +80,18 @@ impl<K: 'static, V: 'static> Grouped<K, V> {
     }
 
     /// Names the grouping (`Grouped.as` in Java).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let by_cents = orders.group_by(|_, cents| *cents, Grouped::new().with_name("by-cents"));
+    /// by_cents.count_with(Materialized::as_store("counts"));
+    /// let topics = builder.build()?.internal_topics("shop");
+    /// assert_eq!(topics, ["shop-by-cents-repartition", "shop-counts-changelog"]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Arc::from(name.into()));
@@ -137,6 +174,17 @@ where
     }
 
     /// Names the node of the operator that follows, as [`KStream::named`].
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let counts = orders.group_by_key(Grouped::new()).named("count-orders").count();
+    /// assert_eq!(counts.name(), "count-orders");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();

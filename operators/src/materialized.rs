@@ -45,6 +45,16 @@ type Copied<K, V> = (TopicName, Consumed<Option<K>, Option<V>>);
 
 impl<K: 'static, V: 'static> Materialized<K, V> {
     /// A store without a name of its own, with the default serdes of the types.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table_with("prices", Consumed::new(), Materialized::new());
+    /// assert_eq!(prices.queryable_store_name(), None);
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self
     where
@@ -55,6 +65,17 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     }
 
     /// A store of that name, with the default serdes of the types (`Materialized.as` in Java).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let kept = Materialized::as_store("price-list");
+    /// let prices: KTable<String, i64> = builder.table_with("prices", Consumed::new(), kept);
+    /// assert_eq!(prices.queryable_store_name(), Some("price-list"));
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn as_store(name: impl Into<String>) -> Self
     where
@@ -65,6 +86,13 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     }
 
     /// A store without a name of its own, with these serdes.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let by_serdes = Materialized::with(utf8(), i64());
+    /// assert_eq!(by_serdes.store_name(), None);
+    /// ```
     pub fn with(key: impl Serde<Item = K>, value: impl Serde<Item = V>) -> Self {
         Materialized {
             name: None,
@@ -144,6 +172,13 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     }
 
     /// Names the store.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let kept = Materialized::with(utf8(), i64()).with_name("prices");
+    /// assert_eq!(kept.store_name(), Some("prices"));
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Arc::from(name.into()));
@@ -151,6 +186,16 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     }
 
     /// Keeps no changelog: the table is gone when its task moves or the process ends.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let lost = Materialized::as_store("price-list").with_logging_disabled();
+    /// let _prices: KTable<String, i64> = builder.table_with("prices", Consumed::new(), lost);
+    /// assert!(builder.build()?.internal_topics("shop").is_empty());
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_logging_disabled(mut self) -> Self {
         self.logged = false;
@@ -159,6 +204,22 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
 
     /// Tells every update, also where the topology is built with
     /// [`with_cache_bytes`](crate::BuildOptions::with_cache_bytes).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let at_once = Materialized::new().with_caching_disabled();
+    /// let counts = orders.group_by_key(Grouped::new()).count_with(at_once);
+    /// counts.to_stream().to("counts", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build_with(&BuildOptions::new().with_cache_bytes(1_000))?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// orders.pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// assert_eq!(driver.output_topic("counts", utf8(), i64()).read_all()?.len(), 1);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_caching_disabled(mut self) -> Self {
         self.cached = false;
@@ -166,6 +227,16 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     }
 
     /// Sets a topic configuration of the changelog, by Kafka's name.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let kept = Materialized::as_store("price-list").with_changelog_config("segment.ms", "600000");
+    /// let _prices: KTable<String, i64> = builder.table_with("prices", Consumed::new(), kept);
+    /// assert_eq!(builder.build()?.internal_topics("shop"), ["shop-price-list-changelog"]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_changelog_config(mut self, name: &str, value: &str) -> Self {
         self.changelog_config
@@ -204,6 +275,14 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     }
 
     /// The name given, if any.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let unnamed: Materialized<String, i64> = Materialized::new();
+    /// assert_eq!(unnamed.store_name(), None);
+    /// assert_eq!(unnamed.with_name("prices").store_name(), Some("prices"));
+    /// ```
     #[must_use]
     pub fn store_name(&self) -> Option<&str> {
         self.name.as_deref()

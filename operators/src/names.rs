@@ -39,6 +39,16 @@ pub struct Named(Arc<str>);
 impl Named {
     /// A name: ASCII letters, digits, `.`, `_` and `-`, at most 249. Any other is reported when
     /// the topology is built.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let error = orders.named(Named::new("no blanks"));
+    /// error.filter(|_, _| true);
+    /// assert!(builder.build().unwrap_err().to_string().contains("no blanks"));
+    /// ```
     pub fn new(name: impl AsRef<str>) -> Self {
         Named(Arc::from(name.as_ref()))
     }

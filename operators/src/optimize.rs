@@ -49,6 +49,17 @@ pub struct BuildOptions {
 
 impl BuildOptions {
     /// Nothing is optimised, nothing is required.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.to("copy", Produced::new());
+    /// let topology = builder.build_with(&BuildOptions::new())?; // as `build`
+    /// assert!(topology.describe().contains("(topic: copy)"));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         BuildOptions::default()
@@ -58,6 +69,17 @@ impl BuildOptions {
     /// (`topology.optimization=all`).
     ///
     /// Changes the names of topics: an application that runs already is to be reset.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let kept = Materialized::as_store("price-list");
+    /// let _prices: KTable<String, i64> = builder.table_with("prices", Consumed::new(), kept);
+    /// let topology = builder.build_with(&BuildOptions::new().with_optimization())?;
+    /// assert!(topology.internal_topics("shop").is_empty()); // its changelog is its source
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_optimization(mut self) -> Self {
         self.optimizes = true;

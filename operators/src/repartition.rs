@@ -43,6 +43,17 @@ pub struct Repartitioned<K, V> {
 
 impl<K: 'static, V: 'static> Repartitioned<K, V> {
     /// With the default serdes of the types.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.repartition(Repartitioned::new()).to("out", Produced::new());
+    /// let topics = builder.build()?.internal_topics("shop");
+    /// assert_eq!(topics, ["shop-KSTREAM-REPARTITION-0000000001-repartition"]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self
     where
@@ -53,6 +64,19 @@ impl<K: 'static, V: 'static> Repartitioned<K, V> {
     }
 
     /// With these serdes.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.repartition(Repartitioned::with(utf8(), i64())).to("out", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// assert_eq!(driver.output_topic("out", utf8(), i64()).read_all()?.len(), 1);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn with(key: impl Serde<Item = K>, value: impl Serde<Item = V>) -> Self {
         Repartitioned {
             name: None,
@@ -62,6 +86,16 @@ impl<K: 'static, V: 'static> Repartitioned<K, V> {
     }
 
     /// Names the topic, `<application>-<name>-repartition`, and its nodes.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.repartition(Repartitioned::new().with_name("spread")).to("out", Produced::new());
+    /// assert_eq!(builder.build()?.internal_topics("shop"), ["shop-spread-repartition"]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -69,6 +103,24 @@ impl<K: 'static, V: 'static> Repartitioned<K, V> {
     }
 
     /// Gives the topic this many partitions (default: as many as the largest input upstream).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let spread = Repartitioned::new().with_name("spread").with_partitions(3);
+    /// orders.repartition(spread).to("out", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// for key in 0..20 {
+    ///     orders.pipe(key.to_string(), 1, Timestamp::from_millis(0))?;
+    /// }
+    /// let spread = driver.topic_history("app-spread-repartition");
+    /// assert!((0..3).all(|partition| spread.iter().any(|r| r.partition == partition)));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_partitions(mut self, count: i32) -> Self {
         self.partitions = Some(count);
@@ -76,6 +128,21 @@ impl<K: 'static, V: 'static> Repartitioned<K, V> {
     }
 
     /// Chooses partitions by a function (default: murmur2 of the key, as Java producers).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let last = |_: &Record<String, i64>, partitions: i32| Partitions::One(partitions - 1);
+    /// let spread = Repartitioned::new().with_name("spread").with_partitions(3).with_partitioner(last);
+    /// orders.repartition(spread).to("out", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// assert_eq!(driver.topic_history("app-spread-repartition")[0].partition, 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_partitioner(mut self, partitioner: impl Partitioner<K, V> + 'static) -> Self {
         self.produced = self.produced.with_partitioner(partitioner);

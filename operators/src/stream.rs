@@ -71,6 +71,15 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///
     /// The names of an application's nodes are its own, so two operators after one `named` are
     /// an error when the topology is built.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let large = orders.named("large").filter(|_, cents| *cents > 100_000);
+    /// assert_eq!(large.name(), "large");
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
@@ -79,6 +88,14 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// The name of the node that this stream leaves.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// assert_eq!(orders.name(), "KSTREAM-SOURCE-0000000000");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

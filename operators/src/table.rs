@@ -109,6 +109,15 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let dear = prices.named("dear").filter(|_, cents| *cents > 100_000);
+    /// assert_eq!(dear.name(), "dear");
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
@@ -117,12 +126,30 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// The name of the node that this table leaves.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// assert_eq!(prices.name(), "KTABLE-SOURCE-0000000002");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The name of the store that it can be queried by, if it was given one.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let kept = prices.filter_with(|_, cents| *cents > 0, Materialized::as_store("priced"));
+    /// assert_eq!(kept.queryable_store_name(), Some("priced"));
+    /// assert_eq!(prices.queryable_store_name(), None);
+    /// ```
     #[must_use]
     pub fn queryable_store_name(&self) -> Option<&str> {
         self.keeping.queryable.as_deref()

@@ -33,6 +33,25 @@ pub struct Deduplicated<I> {
 impl<I: 'static> Deduplicated<I> {
     /// Records of one id are repeats if they are no further apart than this; ids have the default
     /// serde of their type.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let minute = Duration::from_secs(60);
+    /// orders.deduplicate_by_key(Deduplicated::<String>::within(minute)).to("new", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// for at in [0, 60_000, 120_001] {
+    ///     orders.pipe("o-1", 30, Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.output_topic("new", utf8(), i64()).read_all()?.len(), 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn within(span: Duration) -> Self
     where
@@ -42,6 +61,26 @@ impl<I: 'static> Deduplicated<I> {
     }
 
     /// As [`within`](Self::within), with this serde of ids.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let hour = Duration::from_secs(3600);
+    /// let by_amount = Deduplicated::with(i64(), hour);
+    /// orders.deduplicate(|_, cents| *cents, by_amount).to("new", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// for who in ["ada", "bob"] {
+    ///     orders.pipe(who, 30, Timestamp::from_millis(0))?;
+    /// }
+    /// assert_eq!(driver.output_topic("new", utf8(), i64()).read_all()?.len(), 1);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn with(id: impl Serde<Item = I>, span: Duration) -> Self {
         Deduplicated {
             id: SharedSerde::new(id),
@@ -54,6 +93,26 @@ impl<I: 'static> Deduplicated<I> {
     }
 
     /// How far behind the stream time a record may be and still be looked at (default: the span).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let hour = Duration::from_secs(3600);
+    /// let prompt = Deduplicated::<String>::within(hour).with_grace(Duration::from_secs(1));
+    /// orders.deduplicate_by_key(prompt).to("new", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// orders.pipe("o-2", 30, Timestamp::from_millis(2_000))?;
+    /// orders.pipe("o-1", 30, Timestamp::from_millis(500))?; // later than the grace allows
+    /// assert_eq!(driver.output_topic("new", utf8(), i64()).read_all()?.len(), 1);
+    /// assert_eq!(driver.dropped_total(), 1);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
@@ -61,6 +120,19 @@ impl<I: 'static> Deduplicated<I> {
     }
 
     /// Names the store of ids.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let seen = Deduplicated::<String>::within(Duration::from_secs(60)).with_name("seen");
+    /// orders.deduplicate_by_key(seen).to("new", Produced::new());
+    /// assert!(builder.build()?.internal_topics("shop")[0].starts_with("shop-seen"));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Arc::from(name.into()));
@@ -68,6 +140,20 @@ impl<I: 'static> Deduplicated<I> {
     }
 
     /// Keeps no changelog: what went through is forgotten when the task moves.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let minute = Duration::from_secs(60);
+    /// let forgetful = Deduplicated::<String>::within(minute).with_logging_disabled();
+    /// orders.deduplicate_by_key(forgetful).to("new", Produced::new());
+    /// assert!(builder.build()?.internal_topics("shop").is_empty());
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_logging_disabled(mut self) -> Self {
         self.logged = false;
@@ -75,6 +161,20 @@ impl<I: 'static> Deduplicated<I> {
     }
 
     /// Sets a topic configuration of the changelog, by Kafka's name.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let seen = Deduplicated::<String>::within(Duration::from_secs(60));
+    /// let seen = seen.with_changelog_config("segment.ms", "600000");
+    /// orders.deduplicate_by_key(seen).to("new", Produced::new());
+    /// assert_eq!(builder.build()?.internal_topics("shop").len(), 1);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_changelog_config(mut self, name: &str, value: &str) -> Self {
         let entry = (name.to_owned(), value.to_owned());

@@ -28,6 +28,17 @@ pub struct Joined<K, V> {
 
 impl<K: 'static, V: 'static> Joined<K, V> {
     /// With the default serdes of the types.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// orders.join_table(&prices, |n, price| n * price, Joined::new()).to("sums", Produced::new());
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self
     where
@@ -38,6 +49,23 @@ impl<K: 'static, V: 'static> Joined<K, V> {
     }
 
     /// With these serdes.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let joined = Joined::with(utf8(), i64());
+    /// orders.join_table(&prices, |n: i64, price| n * price, joined).to("sums", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("prices", utf8(), i64()).pipe("nut", 3, Timestamp::from_millis(0))?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("nut", 7, Timestamp::from_millis(1))?;
+    /// let sums = driver.output_topic("sums", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(sums, [("nut".to_owned(), 21)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn with(key: impl Serde<Item = K>, value: impl Serde<Item = V>) -> Self {
         Joined {
             key: SharedSerde::new(key),
@@ -48,6 +76,18 @@ impl<K: 'static, V: 'static> Joined<K, V> {
     }
 
     /// Names the join (`Joined.as` in Java).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let joined = Joined::new().with_name("priced");
+    /// assert_eq!(orders.join_table(&prices, |n: i64, price| n * price, joined).name(), "priced");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Arc::from(name.into()));

@@ -31,6 +31,26 @@ pub struct StreamJoined<K, V1, V2> {
 
 impl<K: 'static, V1: 'static, V2: 'static> StreamJoined<K, V1, V2> {
     /// With the default serdes of the types.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let soon = JoinWindows::of(Duration::from_secs(60));
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// orders.join(&payments, missing, soon, StreamJoined::new()).to("missing", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// driver.input_topic("payments", utf8(), i64()).pipe("ada", 20, Timestamp::from_millis(1))?;
+    /// let missing = driver.output_topic("missing", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(missing, [("ada".to_owned(), 10)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self
     where
@@ -42,6 +62,27 @@ impl<K: 'static, V1: 'static, V2: 'static> StreamJoined<K, V1, V2> {
     }
 
     /// With these serdes: of the key, of the left and of the right values.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let soon = JoinWindows::of(Duration::from_secs(60));
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// let joined = StreamJoined::with(utf8(), i64(), i64());
+    /// orders.join(&payments, missing, soon, joined).to("missing", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// driver.input_topic("payments", utf8(), i64()).pipe("ada", 20, Timestamp::from_millis(1))?;
+    /// let missing = driver.output_topic("missing", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(missing, [("ada".to_owned(), 10)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn with(
         key: impl Serde<Item = K>,
         left: impl Serde<Item = V1>,
@@ -59,6 +100,22 @@ impl<K: 'static, V1: 'static, V2: 'static> StreamJoined<K, V1, V2> {
     }
 
     /// Names the join.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let soon = JoinWindows::of(Duration::from_secs(60));
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// let joined = StreamJoined::new().with_name("paid");
+    /// assert_eq!(orders.join(&payments, missing, soon, joined).name(), "paid-merge");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Arc::from(name.into()));
@@ -66,6 +123,24 @@ impl<K: 'static, V1: 'static, V2: 'static> StreamJoined<K, V1, V2> {
     }
 
     /// Names its stores: `<name>-this-join-store` and so on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let soon = JoinWindows::of(Duration::from_secs(60));
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// let joined = StreamJoined::new().with_store_name("paid");
+    /// orders.join(&payments, missing, soon, joined);
+    /// let topics = builder.build()?.internal_topics("shop");
+    /// let [this, other] = ["shop-paid-this-join-store-changelog", "shop-paid-other-join-store-changelog"];
+    /// assert_eq!(topics, [other, this]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_store_name(mut self, name: impl Into<String>) -> Self {
         self.store = Some(Arc::from(name.into()));
@@ -73,6 +148,22 @@ impl<K: 'static, V1: 'static, V2: 'static> StreamJoined<K, V1, V2> {
     }
 
     /// Keeps no changelogs: what waits for its match is gone when the task moves.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let soon = JoinWindows::of(Duration::from_secs(60));
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// let joined = StreamJoined::new().with_logging_disabled();
+    /// orders.join(&payments, missing, soon, joined);
+    /// assert!(builder.build()?.internal_topics("shop").is_empty());
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_logging_disabled(mut self) -> Self {
         self.logged = false;
@@ -80,6 +171,22 @@ impl<K: 'static, V1: 'static, V2: 'static> StreamJoined<K, V1, V2> {
     }
 
     /// Sets a topic configuration of the changelogs, by Kafka's name.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let soon = JoinWindows::of(Duration::from_secs(60));
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// let joined = StreamJoined::new().with_changelog_config("segment.ms", "600000");
+    /// orders.join(&payments, missing, soon, joined);
+    /// assert_eq!(builder.build()?.internal_topics("shop").len(), 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_changelog_config(mut self, name: &str, value: &str) -> Self {
         let entry = (name.to_owned(), value.to_owned());

@@ -30,6 +30,29 @@ pub struct JoinWindows {
 impl JoinWindows {
     /// Records at most `difference` apart; late ones are not awaited
     /// (`JoinWindows.ofTimeDifferenceWithNoGrace` in Java).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let minute = Duration::from_secs(60);
+    /// let soon = JoinWindows::of(minute);
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// orders.join(&payments, missing, soon, StreamJoined::new()).to("missing", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(90_000))?;
+    /// let payments = driver.input_topic("payments", utf8(), i64());
+    /// for at in [29_999, 30_000, 150_000, 150_001] {
+    ///     payments.pipe("ada", 20, Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.output_topic("missing", utf8(), i64()).read_all()?.len(), 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of(difference: Duration) -> Self {
         let millis = duration_millis(difference);
@@ -58,6 +81,29 @@ impl JoinWindows {
     }
 
     /// Right records may be this much earlier.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let minute = Duration::from_secs(60);
+    /// let soon = JoinWindows::of(minute).before(Duration::ZERO);
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// orders.join(&payments, missing, soon, StreamJoined::new()).to("missing", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(90_000))?;
+    /// let payments = driver.input_topic("payments", utf8(), i64());
+    /// for at in [89_999, 90_000, 150_000] {
+    ///     payments.pipe("ada", 20, Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.output_topic("missing", utf8(), i64()).read_all()?.len(), 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn before(self, difference: Duration) -> Self {
         let before_ms = duration_millis(difference);
@@ -65,6 +111,29 @@ impl JoinWindows {
     }
 
     /// Right records may be this much later.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let minute = Duration::from_secs(60);
+    /// let soon = JoinWindows::of(minute).after(Duration::ZERO);
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// orders.join(&payments, missing, soon, StreamJoined::new()).to("missing", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(90_000))?;
+    /// let payments = driver.input_topic("payments", utf8(), i64());
+    /// for at in [89_999, 90_000, 90_001] {
+    ///     payments.pipe("ada", 20, Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.output_topic("missing", utf8(), i64()).read_all()?.len(), 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn after(self, difference: Duration) -> Self {
         let after_ms = duration_millis(difference);
@@ -72,6 +141,29 @@ impl JoinWindows {
     }
 
     /// Awaits late records this long after the window has ended.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let payments: KStream<String, i64> = builder.stream("payments", Consumed::new());
+    /// let minute = Duration::from_secs(60);
+    /// let soon = JoinWindows::of(minute).grace(minute);
+    /// let missing = |due: i64, paid: i64| due - paid;
+    /// orders.join(&payments, missing, soon, StreamJoined::new()).to("missing", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(90_000))?;
+    /// let payments = driver.input_topic("payments", utf8(), i64());
+    /// for at in [200_000, 90_000] {
+    ///     payments.pipe("ada", 20, Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.output_topic("missing", utf8(), i64()).read_all()?.len(), 1);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {
         let grace_ms = duration_millis(grace);

@@ -30,12 +30,40 @@ enum Target {
 
 impl<K: fmt::Debug, V: fmt::Debug> Printed<K, V> {
     /// To the standard output, as `{key:?}, {value:?}`.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.print(Printed::to_stdout());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// assert_eq!(driver.dropped_total(), 0); // it was printed
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn to_stdout() -> Self {
         Printed::to(Target::Stdout)
     }
 
     /// To a file, which is made anew before the first record, as `{key:?}, {value:?}`.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let file = std::env::temp_dir().join(format!("onceflow-to-file-{}", std::process::id()));
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.print(Printed::to_file(&file));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// assert_eq!(std::fs::read_to_string(&file)?, "[KSTREAM-SOURCE-0000000000]: \"ada\", 30\n");
+    /// # std::fs::remove_file(&file)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn to_file(path: impl Into<PathBuf>) -> Self {
         Printed::to(Target::File(path.into(), Mutex::new(None)))
@@ -52,6 +80,21 @@ impl<K: fmt::Debug, V: fmt::Debug> Printed<K, V> {
 
 impl<K, V> Printed<K, V> {
     /// What stands before each line in brackets; by default the name of the node before.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let file = std::env::temp_dir().join(format!("onceflow-with-label-{}", std::process::id()));
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// orders.print(Printed::to_file(&file).with_label("orders"));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// assert_eq!(std::fs::read_to_string(&file)?, "[orders]: \"ada\", 30\n");
+    /// # std::fs::remove_file(&file)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
@@ -59,6 +102,22 @@ impl<K, V> Printed<K, V> {
     }
 
     /// Another text for a record.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let file = std::env::temp_dir().join(format!("onceflow-with-line-{}", std::process::id()));
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let line = |who: &String, cents: &i64| format!("{who} owes {cents}");
+    /// orders.print(Printed::to_file(&file).with_line(line));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", utf8(), i64()).pipe("ada", 30, Timestamp::from_millis(0))?;
+    /// assert_eq!(std::fs::read_to_string(&file)?, "[KSTREAM-SOURCE-0000000000]: ada owes 30\n");
+    /// # std::fs::remove_file(&file)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_line(mut self, line: impl Fn(&K, &V) -> String + Send + Sync + 'static) -> Self {
         self.line = Box::new(line);

@@ -86,12 +86,42 @@ impl<K: Data, V: Data> KStream<K, V> {
 
 impl<K: Data, V: Data> BranchedKStream<K, V> {
     /// Names the branch that follows, within the name of the split (`Branched.as` in Java).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let mut split = orders.named("size-").split();
+    /// assert_eq!(split.named("large").branch(|_, cents| *cents > 100).name(), "size-large");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn named(&mut self, name: impl Into<Named>) -> &mut Self {
         self.next_name = Some(name.into().into_name());
         self
     }
 
     /// Adds a branch: the records that `predicate` accepts and no branch before it does.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let mut split = orders.split();
+    /// split.branch(|_, cents| *cents > 100).to("large", Produced::new());
+    /// split.branch(|_, cents| *cents > 10).to("medium", Produced::new()); // the others go nowhere
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// for cents in [500, 50, 5] {
+    ///     orders.pipe("ada", cents, Timestamp::from_millis(0))?;
+    /// }
+    /// assert_eq!(driver.output_topic("large", utf8(), i64()).read_all()?.len(), 1);
+    /// assert_eq!(driver.output_topic("medium", utf8(), i64()).read_all()?.len(), 1);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn branch(
         &mut self,
         predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
@@ -102,6 +132,24 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
 
     /// Adds the branch of all other records, and closes the split: a branch after it is reported
     /// when the topology is built.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream("orders", Consumed::new());
+    /// let mut split = orders.split();
+    /// let _large = split.branch(|_, cents| *cents > 100);
+    /// split.default_branch().to("small", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let orders = driver.input_topic("orders", utf8(), i64());
+    /// for cents in [500, 50, 5] {
+    ///     orders.pipe("ada", cents, Timestamp::from_millis(0))?;
+    /// }
+    /// assert_eq!(driver.output_topic("small", utf8(), i64()).read_all()?.len(), 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn default_branch(&mut self) -> KStream<K, V> {
         self.add(0, Arc::new(|_, _| true))
     }

@@ -70,6 +70,27 @@ impl<K: Data, V: Data> Suppressed<K, V> {
     /// Holds the changes of each key back for `limit` of stream time; only the last is handed on.
     ///
     /// A full buffer emits early, unless told to shut down.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let held = Suppressed::until_time_limit(Duration::from_secs(1), utf8(), i64());
+    /// prices.suppress(held).to_stream().to("told", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let prices = driver.input_topic("prices", utf8(), i64());
+    /// for (article, cents, at) in [("nut", 3, 0), ("nut", 4, 500), ("bolt", 9, 1_000)] {
+    ///     prices.pipe(article, cents, Timestamp::from_millis(at))?;
+    /// }
+    /// let told = driver.output_topic("told", utf8(), i64()).read_key_values()?;
+    /// let told: Vec<i64> = told.into_iter().map(|(_, cents)| cents).collect();
+    /// assert_eq!(told, [4]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn until_time_limit(
         limit: Duration,
         key: impl Serde<Item = K>,
@@ -99,6 +120,28 @@ impl<K: Data, V: Data> Suppressed<K, V> {
     }
 
     /// Bounds the buffer by the number of its keys (default: unbounded).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let held = Suppressed::until_time_limit(Duration::from_secs(1), utf8(), i64());
+    /// let held = held.with_records_max(2);
+    /// prices.suppress(held).to_stream().to("told", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let prices = driver.input_topic("prices", utf8(), i64());
+    /// for (article, cents, at) in [("nut", 3, 0), ("bolt", 4, 1), ("screw", 5, 2)] {
+    ///     prices.pipe(article, cents, Timestamp::from_millis(at))?;
+    /// }
+    /// let told = driver.output_topic("told", utf8(), i64()).read_key_values()?;
+    /// let told: Vec<i64> = told.into_iter().map(|(_, cents)| cents).collect();
+    /// assert_eq!(told, [3]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_records_max(mut self, records_max: u64) -> Self {
         self.limits.records_max = records_max;
@@ -106,6 +149,28 @@ impl<K: Data, V: Data> Suppressed<K, V> {
     }
 
     /// Bounds the buffer by the bytes of its entries (default: unbounded).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let held = Suppressed::until_time_limit(Duration::from_secs(1), utf8(), i64());
+    /// let held = held.with_bytes_max(1); // nothing fits
+    /// prices.suppress(held).to_stream().to("told", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let prices = driver.input_topic("prices", utf8(), i64());
+    /// for (article, cents) in [("nut", 3), ("bolt", 4), ("screw", 5)] {
+    ///     prices.pipe(article, cents, Timestamp::from_millis(0))?;
+    /// }
+    /// let told = driver.output_topic("told", utf8(), i64()).read_key_values()?;
+    /// let told: Vec<i64> = told.into_iter().map(|(_, cents)| cents).collect();
+    /// assert_eq!(told, [3, 4, 5]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_bytes_max(mut self, bytes_max: u64) -> Self {
         self.limits.bytes_max = bytes_max;
@@ -114,6 +179,24 @@ impl<K: Data, V: Data> Suppressed<K, V> {
 
     /// Says what a full buffer does. Under [`until_window_closes`](Self::until_window_closes) it
     /// shuts down, whatever is said here: a result that leaves early is not final.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let held = Suppressed::until_time_limit(Duration::from_secs(1), utf8(), i64());
+    /// let held = held.with_records_max(1).with_overflow(onceflow::Overflow::ShutDown);
+    /// prices.suppress(held).to_stream().to("told", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let prices = driver.input_topic("prices", utf8(), i64());
+    /// prices.pipe("nut", 3, Timestamp::from_millis(0))?;
+    /// assert!(prices.pipe("bolt", 4, Timestamp::from_millis(0)).is_err());
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_overflow(mut self, overflow: Overflow) -> Self {
         if let Until::TimeLimit(_) = self.until {
@@ -123,6 +206,20 @@ impl<K: Data, V: Data> Suppressed<K, V> {
     }
 
     /// Keeps no changelog: what is held back is gone when the task moves or the process ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let held = Suppressed::until_time_limit(Duration::from_secs(1), utf8(), i64());
+    /// prices.suppress(held.with_logging_disabled()).to_stream().to("told", Produced::new());
+    /// let topics = builder.build()?.internal_topics("shop");
+    /// assert!(!topics.iter().any(|topic| topic.contains("SUPPRESS")));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_logging_disabled(mut self) -> Self {
         self.logged = false;
@@ -131,6 +228,28 @@ impl<K: Data, V: Data> Suppressed<K, V> {
 
     /// Lets entries leave although the input has fallen silent, as
     /// [`EmitStrategy::with_idle_advance`](crate::EmitStrategy::with_idle_advance) does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let second = Duration::from_secs(1);
+    /// let held = Suppressed::until_time_limit(second, utf8(), i64()).with_idle_advance(second);
+    /// prices.suppress(held).to_stream().to("told", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let prices = driver.input_topic("prices", utf8(), i64());
+    /// prices.pipe("nut", 3, Timestamp::from_millis(0))?;
+    /// driver.advance_wall_clock(second)?; // the silence is noticed
+    /// driver.advance_wall_clock(second)?; // it lasts
+    /// let told = driver.output_topic("told", utf8(), i64()).read_key_values()?;
+    /// let told: Vec<i64> = told.into_iter().map(|(_, cents)| cents).collect();
+    /// assert_eq!(told, [3]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_idle_advance(mut self, idle_after: Duration) -> Self {
         self.idle_after = Some(idle_after.max(Duration::from_millis(1)));
@@ -142,8 +261,36 @@ impl<K: Data, V: Data> Suppressed<Windowed<K>, V> {
     /// Holds the changes of each window back until it closes: what is handed on is final.
     ///
     /// Deletions are never final results, and go no further. Only a table that comes from a windowed
-    /// aggregation, directly or by `filter` and `map_values`, knows when its windows close. One
-    /// without windows is refused by the types, where Kafka Streams refuses it when it is built:
+    /// aggregation, directly or by `filter` and `map_values`, knows when its windows close.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let ten = Duration::from_millis(10);
+    /// let windows = TimeWindows::of_size_with_no_grace(ten);
+    /// let counts = clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    /// let held = Suppressed::until_window_closes(time_windowed(utf8(), ten), i64());
+    /// counts
+    ///     .suppress(held)
+    ///     .to_stream()
+    ///     .select_key(|window, _| window.to_string())
+    ///     .to("final", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [1, 2, 12] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// let last = driver.output_topic("final", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(last, [("ada@0/10".to_owned(), 2)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    ///
+    /// One without windows is refused by the types, where Kafka Streams refuses it when it is built:
     ///
     /// ```compile_fail,E0308
     /// use onceflow::prelude::*;

@@ -32,6 +32,15 @@ pub struct GlobalKTable<K, V> {
 
 impl<K: Data, V: Data> GlobalKTable<K, V> {
     /// The name of the store that processors read it by, if it was given one.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let goods: GlobalKTable<String, i64> =
+    ///     builder.global_table_with("goods", Consumed::new(), Materialized::as_store("prices"));
+    /// assert_eq!(goods.queryable_store_name(), Some("prices"));
+    /// ```
     #[must_use]
     pub fn queryable_store_name(&self) -> Option<&str> {
         self.is_named.then_some(&*self.store)

@@ -55,6 +55,15 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     }
 
     /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices: KTable<String, i64> = builder.table("prices", Consumed::new());
+    /// let by_price = prices.group_by(|article, cents| (cents, article.clone()), Grouped::new());
+    /// assert_eq!(by_price.named("articles-of-a-price").count().name(), "articles-of-a-price");
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();

@@ -38,6 +38,21 @@ impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
     }
 
     /// Names the nodes of the operator that follows, as [`CogroupedKStream::named`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let minute = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+    /// let points = clicks.group_by_key(Grouped::new()).cogroup(|_, _, points: i64| points + 1);
+    /// let points = points.windowed_by(minute).named("points").aggregate(|| 0, Materialized::new());
+    /// assert_eq!(points.name(), "points-cogroup-merge");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let cogrouped = self.cogrouped.named(name);
@@ -108,6 +123,22 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
     }
 
     /// Names the nodes of the operator that follows, as [`CogroupedKStream::named`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(60));
+    /// let points = clicks.group_by_key(Grouped::new()).cogroup(|_, _, points: i64| points + 1);
+    /// let points = points.windowed_by(visits).named("points");
+    /// let points = points.aggregate(|| 0, |_, one, two| one + two, Materialized::new());
+    /// assert_eq!(points.name(), "points-cogroup-merge");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let cogrouped = self.cogrouped.named(name);

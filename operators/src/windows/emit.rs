@@ -53,6 +53,27 @@ enum When {
 
 impl EmitStrategy {
     /// Every update of a window is handed on at once: the default.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let minute = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+    /// let counts = clicks.group_by_key(Grouped::new()).windowed_by(minute);
+    /// let counts = counts.emit_strategy(EmitStrategy::on_window_update()).count();
+    /// counts.to_stream().select_key(|window, _| window.to_string()).to("counts", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [1, 2] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.output_topic("counts", utf8(), i64()).read_all()?.len(), 2);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub const fn on_window_update() -> Self {
         EmitStrategy {
@@ -64,6 +85,28 @@ impl EmitStrategy {
     /// The last row of a window is handed on once, when the window closes.
     ///
     /// Windows that close together are handed on by start, then key; sessions by end, then key.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let minute = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+    /// let counts = clicks.group_by_key(Grouped::new()).windowed_by(minute);
+    /// let counts = counts.emit_strategy(EmitStrategy::on_window_close()).count();
+    /// counts.to_stream().select_key(|window, _| window.to_string()).to("counts", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [1, 2, 60_000] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// let counts = driver.output_topic("counts", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(counts, [("ada@0/60000".to_owned(), 2)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub const fn on_window_close() -> Self {
         EmitStrategy {

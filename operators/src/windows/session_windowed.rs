@@ -61,6 +61,20 @@ where
     }
 
     /// Names the node of the operator that follows, as [`KStream::named`](crate::KStream::named).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(60));
+    /// let windowed = clicks.group_by_key(Grouped::new()).windowed_by(windows);
+    /// assert_eq!(windowed.named("clicks-counted").count().name(), "clicks-counted");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use = "the name is for the operator that follows"]
     pub fn named(&self, name: impl Into<Named>) -> Self {
         let mut named = self.clone();
@@ -69,6 +83,28 @@ where
     }
 
     /// Says when rows are handed on (KIP-825; default: at every update).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(60));
+    /// let windowed = clicks.group_by_key(Grouped::new()).windowed_by(windows);
+    /// let counts = windowed.emit_strategy(EmitStrategy::on_window_close()).count();
+    /// counts.to_stream().select_key(|window, _| window.key.clone()).to("counts", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [1, 2, 200_000] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// let counts = driver.output_topic("counts", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(counts, [("ada".to_owned(), 2)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use = "the strategy is for the operator that follows"]
     pub fn emit_strategy(&self, emit: EmitStrategy) -> Self {
         let mut changed = self.clone();
@@ -177,6 +213,27 @@ where
     }
 
     /// As [`reduce`](Self::reduce), kept as the [`Materialized`] says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let bids = builder.stream("bids", Consumed::<String, i64>::new());
+    /// let windows = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(60));
+    /// let highest = bids.group_by_key(Grouped::new()).windowed_by(windows);
+    /// highest.reduce_with(i64::max, Materialized::as_store("highest"));
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let bids = driver.input_topic("bids", utf8(), i64());
+    /// for (bid, at) in [(9, 1), (4, 7)] {
+    ///     bids.pipe("vase", bid, Timestamp::from_millis(at))?;
+    /// }
+    /// let highest = driver.session_store::<String, i64>("highest")?.all()?;
+    /// assert_eq!(highest.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [9]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn reduce_with<R: OrNull<V>>(
         &self,
         combine: impl Fn(V, V) -> R + Send + Sync + 'static,

@@ -25,12 +25,50 @@ pub struct SessionWindows {
 
 impl SessionWindows {
     /// Sessions that close when their gap has passed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_millis(10));
+    /// clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [100, 85] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.dropped_total(), 1); // 85 came when its session was closed
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of_inactivity_gap_with_no_grace(gap: Duration) -> Self {
         SessionWindows::of_inactivity_gap_and_grace(gap, Duration::ZERO)
     }
 
     /// Sessions that stay open for `grace` behind their gap.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = SessionWindows::of_inactivity_gap_and_grace(Duration::from_millis(10), Duration::from_millis(10));
+    /// clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [100, 85] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.dropped_total(), 0); // 85 came within the grace
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of_inactivity_gap_and_grace(gap: Duration, grace: Duration) -> Self {
         SessionWindows { gap, grace }

@@ -29,12 +29,50 @@ pub struct SlidingWindows {
 
 impl SlidingWindows {
     /// Windows that close right behind their end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = SlidingWindows::of_time_difference_with_no_grace(Duration::from_millis(10));
+    /// clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [100, 85] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.dropped_total(), 1); // the windows of 85 had closed
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of_time_difference_with_no_grace(difference: Duration) -> Self {
         SlidingWindows::of_time_difference_and_grace(difference, Duration::ZERO)
     }
 
     /// Windows that stay open for `grace` behind their end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = SlidingWindows::of_time_difference_and_grace(Duration::from_millis(10), Duration::from_millis(10));
+    /// clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [100, 92] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.dropped_total(), 0); // 92 came within the grace
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> Self {
         SlidingWindows { difference, grace }

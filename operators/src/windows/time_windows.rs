@@ -28,12 +28,50 @@ pub struct TimeWindows {
 
 impl TimeWindows {
     /// Tumbling windows that close at their end: a record out of order may come too late.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = TimeWindows::of_size_with_no_grace(Duration::from_millis(10));
+    /// clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [100, 85] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.dropped_total(), 1); // 85 came when [80, 90) was closed
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of_size_with_no_grace(size: Duration) -> Self {
         TimeWindows::of_size_and_grace(size, Duration::ZERO)
     }
 
     /// Tumbling windows that stay open for `grace` behind their end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = TimeWindows::of_size_and_grace(Duration::from_millis(10), Duration::from_millis(10));
+    /// clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [99, 85] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// assert_eq!(driver.dropped_total(), 0); // 85 came within the grace
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of_size_and_grace(size: Duration, grace: Duration) -> Self {
         TimeWindows {
@@ -44,6 +82,25 @@ impl TimeWindows {
     }
 
     /// Begins a window at each multiple of `advance`, which may not exceed the size.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = TimeWindows::of_size_with_no_grace(Duration::from_millis(10));
+    /// let hopping = windows.advance_by(Duration::from_millis(5));
+    /// let counts = clicks.group_by_key(Grouped::new()).windowed_by(hopping).count();
+    /// counts.to_stream().select_key(|window, _| window.to_string()).to("counts", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("clicks", utf8(), utf8()).pipe("ada", "home", Timestamp::from_millis(7))?;
+    /// let counts = driver.output_topic("counts", utf8(), i64()).read_key_values()?;
+    /// assert_eq!(counts, [("ada@0/10".to_owned(), 1), ("ada@5/15".to_owned(), 1)]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn advance_by(mut self, advance: Duration) -> Self {
         self.advance = advance;

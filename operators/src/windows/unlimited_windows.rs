@@ -19,6 +19,25 @@ pub struct UnlimitedWindows {
 
 impl UnlimitedWindows {
     /// The window from the epoch on.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = UnlimitedWindows::of();
+    /// let counts = clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    /// counts.to_stream().select_key(|window, _| window.key.clone()).to("counts", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [500, 5] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// let counts = driver.output_topic("counts", utf8(), i64()).read_all()?;
+    /// assert_eq!(counts.iter().map(|r| r.value).collect::<Vec<_>>(), [1, 2]); // nothing is late
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn of() -> Self {
         UnlimitedWindows {
@@ -27,6 +46,25 @@ impl UnlimitedWindows {
     }
 
     /// Lets the window begin at `start`.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks", Consumed::<String, String>::new());
+    /// let windows = UnlimitedWindows::of().start_on(Timestamp::from_millis(100));
+    /// let counts = clicks.group_by_key(Grouped::new()).windowed_by(windows).count();
+    /// counts.to_stream().select_key(|window, _| window.key.clone()).to("counts", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let clicks = driver.input_topic("clicks", utf8(), utf8());
+    /// for at in [500, 5] {
+    ///     clicks.pipe("ada", "home", Timestamp::from_millis(at))?;
+    /// }
+    /// let counts = driver.output_topic("counts", utf8(), i64()).read_all()?;
+    /// assert_eq!(counts.iter().map(|r| r.value).collect::<Vec<_>>(), [1]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn start_on(mut self, start: Timestamp) -> Self {
         self.start = start;

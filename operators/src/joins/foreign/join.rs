@@ -92,6 +92,27 @@ impl<K: Data, V: Data, KO: Data, VO: Data> ForeignKeyJoin<K, V, KO, VO> {
     /// [`Materialized`] names one, or if something downstream needs it.
     ///
     /// See [`KTable::on_foreign_key`] for an example.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// // By order: who ordered. By customer: where they live.
+    /// let orders: KTable<i64, String> = builder.table("orders", Consumed::new());
+    /// let homes: KTable<String, String> = builder.table("homes", Consumed::new());
+    /// orders
+    ///     .on_foreign_key(&homes, |_, who| who.clone(), TableJoined::new())
+    ///     .join(|_, city| city, Materialized::new())
+    ///     .to_stream()
+    ///     .to("destinations", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// driver.input_topic("orders", i64(), utf8()).pipe(1, "ada", Timestamp::from_millis(1))?;
+    /// driver.input_topic("homes", utf8(), utf8()).pipe("ada", "Oslo", Timestamp::from_millis(2))?;
+    /// let destinations = driver.output_topic("destinations", i64(), utf8()).read_key_values()?;
+    /// assert_eq!(destinations, [(1, "Oslo".to_owned())]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn join<VR: Data, R: OrNull<VR>>(
         &self,
         joiner: impl Fn(V, VO) -> R + Send + Sync + 'static,

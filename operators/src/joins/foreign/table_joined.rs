@@ -28,6 +28,21 @@ pub struct TableJoined<K, V, KO, VO> {
 
 impl<K: 'static, V: 'static, KO: 'static, VO: 'static> TableJoined<K, V, KO, VO> {
     /// With the default serdes of the types.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// // By order: who ordered. By customer: where they live.
+    /// let orders: KTable<i64, String> = builder.table("orders", Consumed::new());
+    /// let homes: KTable<String, String> = builder.table("homes", Consumed::new());
+    /// let joined = TableJoined::new();
+    /// let by_customer = orders.on_foreign_key(&homes, |_, who| who.clone(), joined);
+    /// let cities: KTable<i64, String> = by_customer.join(|_, city| city, Materialized::new());
+    /// assert_eq!(cities.queryable_store_name(), None);
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self
     where
@@ -43,6 +58,21 @@ impl<K: 'static, V: 'static, KO: 'static, VO: 'static> TableJoined<K, V, KO, VO>
     }
 
     /// With these serdes of keys and values: of the left table, and of the right one.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// // By order: who ordered. By customer: where they live.
+    /// let orders: KTable<i64, String> = builder.table("orders", Consumed::new());
+    /// let homes: KTable<String, String> = builder.table("homes", Consumed::new());
+    /// let joined = TableJoined::with((i64(), utf8()), (utf8(), utf8()));
+    /// let by_customer = orders.on_foreign_key(&homes, |_, who| who.clone(), joined);
+    /// let cities: KTable<i64, String> = by_customer.join(|_, city| city, Materialized::new());
+    /// assert_eq!(cities.queryable_store_name(), None);
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     pub fn with(
         left: (impl Serde<Item = K>, impl Serde<Item = V>),
         right: (impl Serde<Item = KO>, impl Serde<Item = VO>),
@@ -57,6 +87,21 @@ impl<K: 'static, V: 'static, KO: 'static, VO: 'static> TableJoined<K, V, KO, VO>
     }
 
     /// Names the join.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// // By order: who ordered. By customer: where they live.
+    /// let orders: KTable<i64, String> = builder.table("orders", Consumed::new());
+    /// let homes: KTable<String, String> = builder.table("homes", Consumed::new());
+    /// let joined = TableJoined::new().with_name("homes-of-orders");
+    /// let by_customer = orders.on_foreign_key(&homes, |_, who| who.clone(), joined);
+    /// let cities: KTable<i64, String> = by_customer.join(|_, city| city, Materialized::new());
+    /// assert_eq!(cities.name(), "homes-of-orders-result");
+    /// # builder.build()?;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Arc::from(name.into()));

@@ -127,6 +127,12 @@ impl Error {
         self
     }
 
+    /// Names another record than the one in process, if there is one to name.
+    pub(crate) fn of(mut self, position: Option<Position>) -> Self {
+        self.0.position = position.or(self.0.position);
+        self
+    }
+
     /// Keeps the cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

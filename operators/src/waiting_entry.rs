@@ -8,7 +8,7 @@
 //!
 //! A length of -1 is null; an old value of length -2 is the prior one.
 
-use onceflow_framework::{Header, Headers, Position, Timestamp};
+use onceflow_framework::{Header, Headers, Offset, Position, Timestamp, TopicPartition};
 
 const NULL: i32 = -1;
 const SAME_AS_PRIOR: i32 = -2;
@@ -53,6 +53,15 @@ impl Entry {
             new: None,
             time: timestamp,
         }
+    }
+
+    /// Where the record was read, if it came of one.
+    pub(crate) fn position(&self) -> Option<Position> {
+        let topic = std::str::from_utf8(&self.topic).ok()?;
+        (self.offset >= 0).then(|| Position {
+            topic_partition: TopicPartition::new(topic, self.partition),
+            offset: Offset::new(self.offset),
+        })
     }
 
     /// What it counts against the bound on bytes: as in Kafka Streams.

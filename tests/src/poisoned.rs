@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   input: account, amount
-//!     └─ number [numbers: number] ──> statements: account, "number amount"
+//!     └─ later [later] ── or at once ──> number [numbers: number] ──> statements: account, "number amount"
 //!          └─ poison ──> totals, as the topic of dead letters: the input as it was
 //! ```
 //!
@@ -15,15 +15,17 @@
 
 use std::collections::BTreeMap;
 
+use ::serde::{Deserialize, Serialize};
 use onceflow_framework::handler::FailureScope;
-use onceflow_framework::processor::{Context, Processor};
-use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+use onceflow_framework::processor::{Context, Processor, WaitingRecord};
+use onceflow_framework::state::{BufferStore, KeyValueStore, StoreBuilder};
 use onceflow_framework::topology::{Consumed, Produced, Topology, TopologyBuilder};
-use onceflow_framework::{Error, Fault, Record, serde};
+use onceflow_framework::{Error, Fault, Headers, Offset, Position, RawRecord, Record, serde};
 
 use crate::{ledger::Ledger, ledger::LedgerTopics, record::Record as Read};
 
 const NUMBERS: &str = "numbers";
+const LATER: &str = "later";
 
 /// The settings that bury poison, and as much as that of what it led to.
 #[must_use]
@@ -41,15 +43,32 @@ pub fn burying(topics: &LedgerTopics, scope: FailureScope) -> Vec<(String, Strin
     settings.to_vec()
 }
 
+/// Whether an entry waits until the next one of its account comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entries {
+    /// It is processed at once.
+    AtOnce,
+    /// It waits in a buffer; the last of each account is still there in the end.
+    Later,
+}
+
 /// The topology over a ledger's topics.
 ///
 /// # Errors
 ///
 /// None, unless the framework has a bug.
-pub fn topology(topics: &LedgerTopics) -> Result<Topology, Error> {
+pub fn topology(topics: &LedgerTopics, come: Entries) -> Result<Topology, Error> {
     let mut builder = TopologyBuilder::new();
     let input = Consumed::with(serde::utf8(), serde::i64());
     let entries = builder.add_source("entries", [topics.input.as_str()], input);
+    let entries = match come {
+        Entries::AtOnce => entries,
+        Entries::Later => {
+            let later = builder.add_processor("later", Later::default, &[&entries]);
+            builder.add_state_store(StoreBuilder::buffer(LATER), &["later"]);
+            later
+        }
+    };
     let number = builder.add_processor("number", Number::default, &[&entries]);
     let store = StoreBuilder::key_value(NUMBERS, serde::utf8(), serde::i64());
     builder.add_state_store(store, &["number"]);
@@ -67,7 +86,7 @@ fn is_poison(amount: i64) -> bool {
 /// # Panics
 ///
 /// At the first difference.
-pub fn audit(ledger: &Ledger<'_>, scope: FailureScope) {
+pub fn audit(ledger: &Ledger<'_>, come: Entries, scope: FailureScope) {
     let statements = by_account(
         &ledger.cluster.settled(&ledger.topics.statements),
         Read::text,
@@ -81,7 +100,11 @@ pub fn audit(ledger: &Ledger<'_>, scope: FailureScope) {
     ledger.with_journal(|journal| {
         let (mut good, mut poison) = (BTreeMap::new(), BTreeMap::new());
         for (account, entries) in journal.accounts() {
-            let amounts = entries.iter().map(|entry| entry.amount);
+            let came = match come {
+                Entries::AtOnce => entries,
+                Entries::Later => &entries[..entries.len() - 1],
+            };
+            let amounts = came.iter().map(|entry| entry.amount);
             let bad: Vec<i64> = amounts
                 .clone()
                 .filter(|amount| is_poison(*amount))
@@ -141,5 +164,64 @@ impl Processor for Number {
             true => Err(Fault::message("poison")),
             false => Ok(()),
         }
+    }
+}
+
+/// Holds an entry back until the next one of its account comes.
+#[derive(Default)]
+struct Later(Option<BufferStore>);
+
+impl Later {
+    /// What waits: the amount, and the offset that it was read at.
+    fn entry(bytes: &[u8]) -> Option<(i64, i64)> {
+        let (amount, offset) = bytes.split_at_checked(8)?;
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(i64::from_be_bytes);
+        Some((number(amount)?, number(offset)?))
+    }
+}
+
+impl Processor for Later {
+    type KeyIn = String;
+    type ValueIn = i64;
+    type KeyOut = String;
+    type ValueOut = i64;
+
+    fn init(&mut self, ctx: &mut Context<String, i64>) -> Result<(), Fault> {
+        self.0 = Some(ctx.buffer(LATER)?);
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        entry: Record<String, i64>,
+        ctx: &mut Context<String, i64>,
+    ) -> Result<(), Fault> {
+        let buffer = self.0.as_ref().expect("init ran");
+        let at = ctx.position().expect("an entry was read somewhere");
+        let (place, headers) = (entry.key.as_bytes(), Headers::new());
+        if let Some(waiting) = buffer.get(place)? {
+            let (amount, offset) = Later::entry(&waiting).expect("it was written here");
+            let position = Position {
+                offset: Offset::new(offset),
+                ..at.clone()
+            };
+            let waiting = WaitingRecord {
+                buffer,
+                place,
+                record: RawRecord {
+                    offset: position.offset,
+                    timestamp: entry.timestamp,
+                    key: Some(place),
+                    value: Some(&waiting[..8]),
+                    headers: &headers,
+                },
+                position: &|| Some(position.clone()),
+            };
+            let released = Record::new(entry.key.clone(), amount, entry.timestamp);
+            ctx.release(&waiting, |ctx| ctx.forward(released))?;
+        }
+        let waits = [entry.value.to_be_bytes(), at.offset.get().to_be_bytes()].concat();
+        buffer.put(place, Some(&waits));
+        Ok(buffer.log(place, &headers)?)
     }
 }

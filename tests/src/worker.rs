@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::{Ledger, LedgerTopics},
+    poisoned::Entries,
     wait::{PATIENCE, eventually, spawn, within},
 };
 
@@ -74,7 +75,7 @@ pub enum Application {
     /// [`rows`](crate::rows), to this database.
     Rows(String),
     /// [`poisoned`](crate::poisoned); an error that stops a worker ends the process.
-    Poisoned,
+    Poisoned(Entries),
 }
 
 /// What happens at the `occurrence`-th time, counted from 1, that a point of a batch is reached.

@@ -18,6 +18,7 @@ mod stores;
 mod drops;
 mod scope;
 mod outbox;
+mod waiting;
 mod refusal;
 mod punctuation;
 mod node_time;
@@ -45,6 +46,7 @@ pub use node_time::NodeTime;
 pub use partition::{Partitioner, Partitions, murmur2};
 pub use punctuation::{Punctuation, PunctuationKind};
 pub use stores::ConnectedStores;
+pub use waiting::WaitingRecord;
 
 pub use crate::handler::{OnBadRecord, OnFailedRecord, OnRefusedOutput};
 pub(crate) use async_node::AsyncNode;

@@ -43,7 +43,7 @@ impl InputCopy {
         self.at = None;
     }
 
-    fn raw(&self) -> Option<RawRecord<'_>> {
+    pub(crate) fn raw(&self) -> Option<RawRecord<'_>> {
         let (offset, timestamp) = self.at?;
         let (key, value) = self.bytes.split_at(self.key.unwrap_or_default());
         Some(RawRecord {
@@ -71,11 +71,15 @@ impl TaskScope {
         output: Option<&RefusedOutput<'_>>,
         error: Error,
     ) -> Answer {
-        let input = self.input.borrow();
+        let (input, blamed) = (self.input.borrow(), self.blamed.borrow());
+        let (input, error) = match &*blamed {
+            Some(blamed) => (blamed.input.raw(), error.of(blamed.position.clone())),
+            None => (self.at.get().and_then(|_| input.raw()), error),
+        };
         let failed = Failed {
             stage,
             task: self.task,
-            input: self.at.get().and_then(|_| input.raw()),
+            input,
             output,
             attempt: self.attempt.get(),
             retries: self.retries.get(),
@@ -91,6 +95,14 @@ impl TaskScope {
         match self.decide(Stage::Processing, None, error) {
             Answer::Resume(letters, error) => self.go_on(Stage::Processing, &letters, &error),
             Answer::Retry(error) | Answer::Fail(error) => Err(error.settled()),
+        }
+    }
+
+    /// Nobody but the record in process is to blame.
+    pub(crate) fn forget_blamed(&self) {
+        if self.blamed.borrow().is_some() {
+            self.blamed.take();
+            self.obstacle.take();
         }
     }
 

@@ -19,6 +19,7 @@ use super::outlet::Outlets;
 use super::punctuation::Schedules;
 use super::refusal::{InputCopy, SinkTopic};
 use super::task_calls::TaskCalls;
+use super::waiting::{Blamed, Obstacle};
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Handlers, Isolation};
 use crate::metrics::{DropReason, Drops};
@@ -90,6 +91,12 @@ pub(crate) struct TaskScope {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) collector: Rc<dyn Collector>,
     pub(crate) handlers: Arc<Handlers>,
+    /// What goes with a call that fails.
+    pub(crate) isolation: Cell<Isolation>,
+    /// Whom a failure is told of, if not of the record in process.
+    pub(crate) blamed: RefCell<Option<Blamed>>,
+    /// What made the attempt fail that is to be taken back, if it was not its record.
+    pub(crate) obstacle: RefCell<Option<Obstacle>>,
     /// The topics of the task's sinks.
     pub(crate) sinks: RefCell<BTreeMap<TopicId, SinkTopic>>,
     pub(crate) stores: BTreeMap<Arc<str>, StoreSlot>,
@@ -141,6 +148,9 @@ impl TaskScope {
             clock,
             collector,
             handlers: Arc::default(),
+            isolation: Cell::new(Isolation::Batch),
+            blamed: RefCell::default(),
+            obstacle: RefCell::default(),
             sinks: RefCell::default(),
             stores: BTreeMap::new(),
             global_stores: Rc::default(),
@@ -318,7 +328,7 @@ impl StoreLog {
     /// Where a write stays though its record fails, a store must not go on without its changelog.
     #[cold]
     fn unlogged(&self, error: Error) -> Error {
-        match self.scope.handlers.isolation() {
+        match self.scope.isolation.get() {
             Isolation::Batch | Isolation::Record => error,
             Isolation::Call => error.settled(),
         }

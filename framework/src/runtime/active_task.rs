@@ -178,6 +178,7 @@ impl ActiveTask {
             Attempt::Done | Attempt::GivenUp => Ok(Progress::Done),
             // The task waits until it is due, and what came before it is committed.
             Attempt::Again => Ok(Progress::Idle),
+            Attempt::Cleared => unreachable!("a task makes such an attempt again itself"),
         }
     }
 

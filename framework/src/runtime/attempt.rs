@@ -40,6 +40,9 @@ pub(crate) enum Attempt {
     GivenUp,
     /// Nothing of it stands, and it is to be processed once more when the task goes on.
     Again,
+    /// Nothing of it stands, and it is to be made once more at once: a record that waited in its way
+    /// was given up. The task does that itself.
+    Cleared,
 }
 
 /// A record that is tried again.
@@ -93,6 +96,7 @@ impl Task {
         let outbox = self.outbox.as_ref().map(Rc::clone);
         let outbox = outbox.expect("what can be taken back is held back");
         self.number_attempt();
+        self.scope.forget_blamed();
         outbox.hold();
         self.scope.outlets.each(|outlet| outlet.hold());
         for slot in self.scope.stores.values() {
@@ -115,7 +119,7 @@ impl Task {
                 outbox.discard();
                 self.scope.outlets.each(|outlet| outlet.undo());
                 self.take_back()?;
-                self.settle(Stage::Processing, error)
+                self.settle_taken_back(error)
             }
             Err(error) => Err(error),
         }
@@ -153,6 +157,23 @@ impl Task {
         })
     }
 
+    /// Nothing of it stands; it may have failed for another record than the one in process.
+    fn settle_taken_back(&mut self, error: Error) -> Result<Attempt, Error> {
+        let obstacle = self.scope.obstacle.take();
+        let settled = self.settle(Stage::Processing, error);
+        self.scope.blamed.take();
+        match (settled?, obstacle) {
+            (Attempt::GivenUp, Some(obstacle)) => {
+                obstacle.clear_away()?;
+                // Those that there are know of it.
+                let schedules = self.scope.schedules.borrow().clone();
+                self.new_processors(&schedules)?;
+                Ok(Attempt::Cleared)
+            }
+            (attempt, _) => Ok(attempt),
+        }
+    }
+
     fn take_back(&mut self) -> Result<(), Error> {
         for slot in self.scope.stores.values() {
             slot.store.borrow_mut().undo()?;
@@ -174,7 +195,7 @@ impl Task {
         self.number_attempt();
         match self.settle(Stage::Deserialization, error)? {
             Attempt::Again => Ok(Prepared::Again),
-            Attempt::Done | Attempt::GivenUp => Ok(Prepared::Dropped),
+            Attempt::Done | Attempt::GivenUp | Attempt::Cleared => Ok(Prepared::Dropped),
         }
     }
 

@@ -133,6 +133,7 @@ impl Task {
         scope.global_stores = Rc::clone(&settings.global_stores);
         scope.calls = TaskCalls::new(settings.calls.clone());
         scope.handlers = Arc::clone(&settings.handlers);
+        scope.isolation.set(isolation);
         for name in &part.stores {
             let spec = topology.store(name).clone();
             let changelog = match spec.changelog_topic(&settings.application_id) {
@@ -301,24 +302,46 @@ impl Task {
             return Ok(Attempt::Done);
         }
         self.scope.time_before.set(before.0);
+        let attempt = loop {
+            let attempt = self.process_apart(input, offset)?;
+            if matches!(attempt, Attempt::Again | Attempt::Cleared) {
+                // It has not been seen yet.
+                self.partition_times[input] = before.0;
+                self.scope.stream_time.set(before.1);
+            }
+            match attempt {
+                Attempt::Again => return Ok(attempt),
+                Attempt::Done | Attempt::GivenUp => break attempt,
+                Attempt::Cleared if self.prepare_again(input)? => {
+                    self.partition_times[input] = before.0.max(timestamp);
+                    self.scope.stream_time.set(before.1.max(timestamp));
+                }
+                Attempt::Cleared => return Ok(Attempt::GivenUp),
+            }
+        };
+        self.take_results()?;
+        self.punctuate(PunctuationKind::StreamTime)?;
+        Ok(attempt)
+    }
+
+    /// Processes the prepared head of an input, which can fail alone.
+    fn process_apart(&mut self, input: usize, offset: Offset) -> Result<Attempt, Error> {
         self.keep_input((input, offset));
         let condemned = self.verdict_on(input, offset);
-        let attempt = self.attempt(|chain| {
+        self.attempt(|chain| {
             if let Some(error) = condemned {
                 return Err(error);
             }
             let entry = &chain.inputs[input];
             entry.source.borrow_mut().process(entry.slot)
-        })?;
-        if attempt == Attempt::Again {
-            // It has not been seen yet.
-            self.partition_times[input] = before.0;
-            self.scope.stream_time.set(before.1);
-            return Ok(attempt);
-        }
-        self.take_results()?;
-        self.punctuate(PunctuationKind::StreamTime)?;
-        Ok(attempt)
+        })
+    }
+
+    /// Reads the record in process once more, for new nodes; answers whether it can be read.
+    fn prepare_again(&mut self, input: usize) -> Result<bool, Error> {
+        let copy = self.scope.input.borrow().clone();
+        let raw = copy.raw().expect("a record that can fail alone is noted");
+        Ok(matches!(self.prepare(input, &raw)?, Prepared::At(_)))
     }
 
     /// Whether a record that fails, or cannot be read, is the affair of its batch, and none waits
@@ -359,10 +382,11 @@ impl Task {
                 return Ok(calls);
             };
             // One that was given up is counted, and comes again at its next time.
-            self.attempt(|chain| {
+            let call = |chain: &TaskChain| {
                 let processor = &chain.processors[&node];
                 processor.borrow_mut().punctuate(punctuation, now)
-            })?;
+            };
+            while self.attempt(call)? == Attempt::Cleared {}
             calls += 1;
         }
     }
@@ -465,6 +489,7 @@ impl Task {
         self.scope.calls.clear();
         self.scope.dropped_at.set(None);
         (self.delivered, self.left_over) = (None, None);
+        self.scope.forget_blamed();
         self.kept.clear();
         self.scope.node_times.roll_back();
         self.last = None;

@@ -22,6 +22,7 @@ use crate::record::Headers;
 use crate::time::Timestamp;
 
 /// A buffer of a task: what [`Context::buffer`](crate::processor::Context::buffer) hands out.
+#[derive(Clone)]
 pub struct BufferStore {
     store: Rc<RefCell<TaskStore>>,
     log: Rc<dyn Changelog>,

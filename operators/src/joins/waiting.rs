@@ -9,7 +9,8 @@
 //!
 //! # Invariants
 //!
-//! - A record is joined once: it leaves the buffer in the batch that hands its result on.
+//! - A record is joined once: it leaves the buffer in the batch that hands its result on, or that
+//!   gives it up.
 //! - The buffer is logged as it is written, in the bytes of Kafka Streams; `order` is a copy of its
 //!   keys, made anew with the processor.
 //! - Arrivals are counted from the highest that waits: a record that arrives after a restart takes
@@ -20,10 +21,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceflow_framework::processor::{Context, NodeTime, Processor};
+use onceflow_framework::processor::{Context, NodeTime, Processor, WaitingRecord};
+use onceflow_framework::record::RawRecord;
 use onceflow_framework::serde::{Serde, SharedSerde};
 use onceflow_framework::state::BufferStore;
-use onceflow_framework::{Fault, Headers, Record, Timestamp};
+use onceflow_framework::{Fault, Headers, Offset, Record, Timestamp};
 
 use super::lookup::Ask;
 use crate::Data;
@@ -124,15 +126,27 @@ where
             let entry = self.store().get(&place)?;
             let entry = entry.and_then(|entry| Entry::read(&entry));
             let entry = entry.ok_or_else(|| self.unreadable())?;
-            let record = Record {
-                key: self.key.deserialize(Some(key))?,
-                value: self.ask.value.deserialize(entry.new.as_deref())?,
-                timestamp,
-                headers: entry.headers,
+            let waiting = WaitingRecord {
+                buffer: self.store(),
+                place: &place,
+                record: RawRecord {
+                    offset: Offset::new(entry.offset),
+                    timestamp,
+                    key: Some(key),
+                    value: entry.new.as_deref(),
+                    headers: &entry.headers,
+                },
+                position: &|| entry.position(),
             };
-            self.ask.join(record, ctx)?;
-            self.store().put(&place, None);
-            self.store().log(&place, &Headers::new())?;
+            ctx.release(&waiting, |ctx| {
+                let record = Record {
+                    key: self.key.deserialize(Some(key))?,
+                    value: self.ask.value.deserialize(entry.new.as_deref())?,
+                    timestamp,
+                    headers: entry.headers.clone(),
+                };
+                self.ask.join(record, ctx)
+            })?;
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 async fn run(orders: Orders) -> Result<(), Error> {
     let gate = Arc::new(Gate::default());
     let config = Config::from_properties(orders.properties)?;
-    let exits = orders.application == Application::Poisoned;
+    let exits = matches!(orders.application, Application::Poisoned(_));
     let topology = match orders.application {
         Application::Ledger => orders.topics.topology(no_hook())?,
         Application::Asking => {
@@ -63,7 +63,7 @@ async fn run(orders: Orders) -> Result<(), Error> {
         Application::Punctual => punctual::topology(&orders.topics)?,
         Application::Naming => naming::topology(&orders.topics)?,
         Application::Rows(connection) => rows::topology(&orders.topics, &connection, no_hook())?,
-        Application::Poisoned => poisoned::topology(&orders.topics)?,
+        Application::Poisoned(come) => poisoned::topology(&orders.topics, come)?,
     };
     let app = App::new(topology, config)?;
     let app = match exits {

@@ -5,19 +5,24 @@ use onceflow_framework::{BatchPoint, handler::FailureScope};
 use onceflow_tests::{
     Cluster,
     ledger::Ledger,
-    poisoned,
+    poisoned::{self, Entries},
     wait::wait_until,
     worker::{Application, At, Orders, Worker},
 };
 
 use super::WORKER;
 
-fn poisoned_worker(ledger: &Ledger<'_>, settings: Vec<(String, String)>, at: Option<At>) -> Worker {
+fn poisoned_worker(
+    ledger: &Ledger<'_>,
+    come: Entries,
+    settings: Vec<(String, String)>,
+    at: Option<At>,
+) -> Worker {
     let mut properties = ledger.properties("a");
     properties.push(("static.membership".to_owned(), "true".to_owned()));
     properties.extend(settings);
     let topics = ledger.topics.clone();
-    let application = Application::Poisoned;
+    let application = Application::Poisoned(come);
     Worker::obeying(
         WORKER,
         &Orders {
@@ -30,19 +35,33 @@ fn poisoned_worker(ledger: &Ledger<'_>, settings: Vec<(String, String)>, at: Opt
 }
 
 /// Dies once at each of these points, with poison before and after it, and goes on.
-fn dies_and_buries(name: &str, scope: FailureScope, points: &[(BatchPoint, u64)]) {
+fn dies_and_buries(
+    name: &str,
+    (come, scope): (Entries, FailureScope),
+    points: &[(BatchPoint, u64)],
+) {
     let ledger = Ledger::new(Cluster::shared(), name, 2);
     for (point, occurrence) in points {
         ledger.feed(60);
         let at = At::abort(*point, *occurrence);
-        poisoned_worker(&ledger, poisoned::burying(&ledger.topics, scope), Some(at))
-            .wait_for_abort();
+        poisoned_worker(
+            &ledger,
+            come,
+            poisoned::burying(&ledger.topics, scope),
+            Some(at),
+        )
+        .wait_for_abort();
     }
     ledger.feed(60);
-    let last = poisoned_worker(&ledger, poisoned::burying(&ledger.topics, scope), None);
+    let last = poisoned_worker(
+        &ledger,
+        come,
+        poisoned::burying(&ledger.topics, scope),
+        None,
+    );
     wait_until("everything is consumed", || ledger.input_is_consumed());
     last.close();
-    poisoned::audit(&ledger, scope);
+    poisoned::audit(&ledger, come, scope);
 }
 
 #[test]
@@ -54,7 +73,11 @@ fn dead_letters_are_exactly_once_across_crashes_before_the_offsets_are_sent() {
         (BatchPoint::BeforeSendOffsets, 1),
         (BatchPoint::BeforeSendOffsets, 2),
     ];
-    dies_and_buries("buried-early", FailureScope::Record, &points);
+    dies_and_buries(
+        "buried-early",
+        (Entries::AtOnce, FailureScope::Record),
+        &points,
+    );
 }
 
 #[test]
@@ -67,7 +90,11 @@ fn dead_letters_are_exactly_once_across_crashes_around_the_commit() {
         (BatchPoint::AfterCommit, 2),
         (BatchPoint::AfterApply, 1),
     ];
-    dies_and_buries("buried-late", FailureScope::Record, &points);
+    dies_and_buries(
+        "buried-late",
+        (Entries::AtOnce, FailureScope::Record),
+        &points,
+    );
 }
 
 #[test]
@@ -81,24 +108,40 @@ fn what_a_node_did_before_it_failed_is_exactly_once_across_crashes() {
         (BatchPoint::AfterCommit, 1),
         (BatchPoint::AfterApply, 1),
     ];
-    dies_and_buries("kept", FailureScope::Node, &points);
+    dies_and_buries("kept", (Entries::AtOnce, FailureScope::Node), &points);
+}
+
+/// Where a buffer and its changelog, a dead letter and the record that let the poison go are one batch.
+#[test]
+fn poison_that_waited_is_buried_once_across_crashes_and_what_let_it_go_takes_effect() {
+    let points = [
+        (BatchPoint::RecordProcessed, 17),
+        (BatchPoint::BeforeSendOffsets, 2),
+        (BatchPoint::AfterSendOffsets, 1),
+        (BatchPoint::AfterCommit, 1),
+        (BatchPoint::AfterApply, 1),
+    ];
+    let later = |scope| (Entries::Later, scope);
+    dies_and_buries("later", later(FailureScope::Record), &points);
+    dies_and_buries("later-kept", later(FailureScope::Node), &points);
 }
 
 #[test]
 fn a_process_that_a_handler_ends_leaves_nothing_of_its_batch() {
     let ledger = Ledger::new(Cluster::shared(), "exits", 1);
     ledger.feed(60);
-    let mut worker = poisoned_worker(&ledger, Vec::new(), None);
+    let mut worker = poisoned_worker(&ledger, Entries::AtOnce, Vec::new(), None);
     let status = worker.wait();
     assert_eq!(status.code(), Some(1));
     assert!(worker.logged("the process ends"), "it says so first");
     assert_eq!(worker.report("failed"), None, "nobody waits for the end");
     let last = poisoned_worker(
         &ledger,
+        Entries::AtOnce,
         poisoned::burying(&ledger.topics, FailureScope::Record),
         None,
     );
     wait_until("everything is consumed", || ledger.input_is_consumed());
     last.close();
-    poisoned::audit(&ledger, FailureScope::Record);
+    poisoned::audit(&ledger, Entries::AtOnce, FailureScope::Record);
 }

@@ -106,6 +106,17 @@ impl Times {
     }
 }
 
+impl Times {
+    /// Of a task that has seen nothing.
+    fn before(partition_times: &[Timestamp]) -> Self {
+        Times {
+            stream_time: Timestamp::NONE,
+            partition_times: partition_times.to_vec(),
+            schedules: Schedules::default(),
+        }
+    }
+}
+
 impl Task {
     /// Creates the task with empty stores; `init` follows once they are restored.
     ///
@@ -164,11 +175,7 @@ impl Task {
         let scope = Rc::new(scope);
         let chain = topology.instantiate(&scope)?;
         let partition_times = vec![Timestamp::NONE; scope.inputs.len()];
-        let committed = Times {
-            stream_time: Timestamp::NONE,
-            partition_times: partition_times.clone(),
-            schedules: Schedules::default(),
-        };
+        let committed = Times::before(&partition_times);
         Ok(Task {
             front: topology.front_calls(id.sub_topology),
             topology,

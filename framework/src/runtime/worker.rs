@@ -408,7 +408,7 @@ impl<C: Cluster> Worker<C> {
 
     /// Ends the worker: the batch is finished or aborted already.
     fn leave(mut self, clean: bool) {
-        if let Err(error) = self.transactor.abort() {
+        if let Err(error) = self.transactor.end_for_good() {
             tracing::warn!(%error, "the last transaction could not be aborted");
         }
         for active in self.tasks.drain(..) {

@@ -263,6 +263,36 @@ fn a_call_that_never_returns_stops_the_application_in_time_and_loses_nothing() {
     ledger.audit();
 }
 
+/// They are left over from the batches that were closed before, or of the open one.
+#[test]
+fn closing_while_calls_hang_ends_in_time_and_loses_nothing() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-closed", 1);
+    ledger.feed(200);
+    let hanging = Arc::new(AtomicUsize::new(0));
+    let hangs = Arc::clone(&hanging);
+    let service: Service = Arc::new(move |_account, _amount| {
+        hangs.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::pending())
+    });
+    let calls = AsyncCalls::new().timeout(Duration::from_secs(2));
+    let program = asking(&ledger, service, calls.clone());
+    wait_until("calls hang", || hanging.load(Ordering::Relaxed) > 0);
+    let watch = Stopwatch::start();
+    let error = program.close().expect_err("a call takes too long");
+    let took = watch.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let told = error.to_string();
+    assert!(
+        told.contains("node ask") && told.contains("took longer than 2s"),
+        "{told}"
+    );
+
+    let program = asking(&ledger, slow_service(), calls);
+    ledger.wait_for_all();
+    program.close().unwrap();
+    ledger.audit();
+}
+
 #[test]
 fn calls_that_fail_now_and_then_are_made_again_and_change_nothing() {
     let ledger = Ledger::new(Cluster::shared(), "asking-flaky", 2);

@@ -20,6 +20,7 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 
+use super::call::Call;
 use super::failure::{Failure, Severity};
 use super::native::{Client, Event, Membership, Queue, Role, Taken, entries};
 use super::partitions::{Partitions, add, committing};
@@ -29,16 +30,22 @@ use crate::broker::{
 use crate::record::{Offset, TopicPartition};
 use crate::topology::OffsetReset;
 
+/// How long a consumer may take to leave its group and to go: somewhat more than it takes to leave
+/// a group that does not answer.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+const WHILE_ALIVE: &str = "the client goes with the consumer";
+
 /// Events looked at in one poll that concern nobody: a bound, not a limit anyone reaches.
 const IGNORED_EVENTS_MAX: usize = 64;
 
 /// A member of the group.
 #[derive(Debug)]
 pub(crate) struct KafkaConsumer {
-    // Field order: queues go before the client.
     reading: Partitions,
-    events: Queue,
-    client: Client,
+    /// None only while it is dropped, as the client: queues go before it.
+    events: Option<Queue>,
+    client: Option<Client>,
     wake: Arc<Wake>,
 }
 
@@ -48,17 +55,30 @@ impl KafkaConsumer {
         events.ring(wake);
         KafkaConsumer {
             reading: Partitions::default(),
-            events,
-            client,
+            events: Some(events),
+            client: Some(client),
             wake: Arc::clone(wake),
         }
+    }
+
+    fn client(&self) -> &Client {
+        self.client
+            .as_ref()
+            .expect("it is dropped with the consumer")
     }
 }
 
 impl Drop for KafkaConsumer {
     fn drop(&mut self) {
         self.reading.clear();
-        self.client.leave();
+        self.events = None;
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        let closing = Call::start("leave", move || client.leave());
+        if closing.outcome(CLOSE_MAX).is_none() {
+            tracing::warn!("librdkafka does not let a consumer go, its threads are left behind");
+        }
     }
 }
 
@@ -76,12 +96,16 @@ impl GroupConsumer for KafkaConsumer {
             }
             list.add_topic_unassigned(topic);
         }
-        self.client.subscribe(&list).map_err(tried)
+        self.client().subscribe(&list).map_err(tried)
     }
 
     fn poll(&mut self) -> Result<Option<ConsumerEvent>, BrokerError> {
         for _ in 0..IGNORED_EVENTS_MAX {
-            let Some(event) = self.events.event(Duration::ZERO) else {
+            let event = self
+                .events
+                .as_ref()
+                .and_then(|events| events.event(Duration::ZERO));
+            let Some(event) = event else {
                 return Ok(None);
             };
             // There may be more, and a queue that is not empty does not ring.
@@ -89,7 +113,7 @@ impl GroupConsumer for KafkaConsumer {
             let event = match event {
                 Event::Assigned(partitions) => ConsumerEvent::Assigned(partitions),
                 Event::Revoked => ConsumerEvent::Revoked {
-                    lost: self.client.assignment_lost(),
+                    lost: self.client().assignment_lost(),
                 },
                 Event::Failed(failure) => match judge(failure) {
                     Some(error) => return Err(error),
@@ -103,12 +127,13 @@ impl GroupConsumer for KafkaConsumer {
     }
 
     fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), BrokerError> {
-        self.reading.assign(&self.client, partitions, &self.wake)
+        let client = self.client.as_ref().expect(WHILE_ALIVE);
+        self.reading.assign(client, partitions, &self.wake)
     }
 
     fn unassign(&mut self) -> Result<(), BrokerError> {
         self.reading.clear();
-        let unassigned = self.client.assign(None);
+        let unassigned = self.client().assign(None);
         unassigned.map_err(|failure| failure.ordinary("giving partitions back"))
     }
 
@@ -136,17 +161,17 @@ impl GroupConsumer for KafkaConsumer {
 
     fn watermark(&self, partition: usize) -> Option<Offset> {
         let partition = self.reading.partition(partition)?;
-        self.client.watermark(partition)
+        self.client().watermark(partition)
     }
 
     fn group(&self) -> Option<Membership> {
-        let membership = self.client.membership()?;
+        let membership = self.client().membership()?;
         // Asked last: an assignment lost meanwhile counts.
-        (!self.client.assignment_lost()).then_some(membership)
+        (!self.client().assignment_lost()).then_some(membership)
     }
 
     fn assignment_lost(&self) -> bool {
-        self.client.assignment_lost()
+        self.client().assignment_lost()
     }
 
     fn commit(
@@ -155,7 +180,7 @@ impl GroupConsumer for KafkaConsumer {
         timeout: Duration,
     ) -> Result<(), BrokerError> {
         let list = committing(offsets)?;
-        let committed = self.client.commit(&list, timeout);
+        let committed = self.client().commit(&list, timeout);
         committed.map_err(|failure| {
             let verdict = match failure.code {
                 Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId => {
@@ -174,7 +199,7 @@ impl GroupConsumer for KafkaConsumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<Committed>>, BrokerError> {
-        committed(&self.client, partitions, timeout)
+        committed(self.client(), partitions, timeout)
     }
 
     fn reset_offset(
@@ -188,7 +213,12 @@ impl GroupConsumer for KafkaConsumer {
             OffsetReset::Latest => NativeOffset::End,
             OffsetReset::None => unreachable!("the worker refuses a source without a reset"),
         };
-        let mut found = edges(&self.client, std::slice::from_ref(partition), edge, timeout)?;
+        let mut found = edges(
+            self.client(),
+            std::slice::from_ref(partition),
+            edge,
+            timeout,
+        )?;
         Ok(found.remove(0))
     }
 

@@ -15,10 +15,12 @@
 //!   the worker takes when it wants to.
 //! - Every wait is bounded by the caller's timeout, with two exceptions: closing a consumer has a
 //!   constant of its own, and librdkafka gives the request that adds offsets to a transaction the
-//!   time of its sockets, `socket.timeout.ms`, whatever it was asked for.
+//!   time of its sockets, `socket.timeout.ms`, whatever it was asked for. Both are made where they can
+//!   be given up (`call`), for neither is sure to return.
 
 mod failure;
 mod logs;
+mod call;
 mod native;
 mod settings;
 mod partitions;

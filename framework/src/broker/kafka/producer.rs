@@ -15,11 +15,11 @@
 //! - Without transactions nothing of librdkafka's transactional calls is made: what was sent is
 //!   sent, and aborting is waiting until nothing is on its way any more.
 
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::call::Call;
 use super::failure::{Failure, Severity};
 use super::native::{Client, Event, Membership, Queue, Role, Topic};
 use super::partitions::committing;
@@ -205,7 +205,9 @@ impl Producer for KafkaProducer {
     ) -> Result<(), BrokerError> {
         let list = committing(offsets)?;
         let (client, group) = (self.client.clone(), group.clone());
-        let call = Call::start(move || client.send_offsets(&list, &group, timeout));
+        let call = Call::start("offsets", move || {
+            client.send_offsets(&list, &group, timeout)
+        });
         let tried = "adding offsets to the transaction";
         // What is queued leaves while the coordinator is asked: neither waits for the other.
         let (mut left, mut outcome) = (timeout + self.offsets_grace, None);
@@ -293,32 +295,4 @@ fn stuck() -> Failure {
         Code::OperationTimedOut,
         "librdkafka has not returned; the producer is given up",
     )
-}
-
-/// A call that is made on a thread of its own, so that it can be given up.
-///
-/// librdkafka waits without end for the group's coordinator once it was told three times, a few
-/// milliseconds apart, that there is none at present (2.12.1, `rdkafka_coord.c`: nobody looks
-/// whether the request can be tried once more). Nothing ends that wait but the process: the thread
-/// keeps its client and is left behind.
-struct Call<R>(Receiver<R>);
-
-impl<R: Send + 'static> Call<R> {
-    fn start(call: impl FnOnce() -> R + Send + 'static) -> Self {
-        let (tell, told) = sync_channel(1);
-        let thread = std::thread::Builder::new().name("offsets".to_owned());
-        let spawned = thread.spawn(move || {
-            // Nobody listens any more if it took too long.
-            drop(tell.send(call()));
-        });
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "cannot start a thread");
-        }
-        Call(told)
-    }
-
-    /// None if it does not return in time.
-    fn outcome(&self, limit: Duration) -> Option<R> {
-        self.0.recv_timeout(limit).ok()
-    }
 }

@@ -364,20 +364,38 @@ impl<C: Cluster> Transactor<C> {
     ///
     /// When the producer was lost on the way and cannot be replaced.
     pub(crate) fn abort(&self) -> Result<(), Error> {
+        match self.try_abort()? {
+            true => Ok(()),
+            false => self.recreate(),
+        }
+    }
+
+    /// As [`abort`](Self::abort), of a worker that ends: what cannot be aborted is left to its
+    /// successor, or to the transaction's time-out, not to a new producer.
+    ///
+    /// # Errors
+    ///
+    /// When the producer was fenced too often.
+    pub(crate) fn end_for_good(&self) -> Result<(), Error> {
+        self.try_abort().map(drop)
+    }
+
+    /// Answers whether there is a producer for the next batch.
+    fn try_abort(&self) -> Result<bool, Error> {
         if !self.is_open() {
-            return Ok(());
+            return Ok(true);
         }
         if self.terms.guarantee == Guarantee::AtMostOnce {
             // Nobody waits for what was sent, and nothing of it is sent again.
             self.inner.borrow_mut().open = false;
-            return Ok(());
+            return Ok(true);
         }
         let started = self.clock.elapsed();
         let deadline = started + self.terms.transaction;
         let mut calls = 0u32;
         loop {
             if self.inner.borrow().producer.is_none() {
-                return self.recreate();
+                return Ok(false);
             }
             calls += 1;
             let aborted = self.with_producer(|producer| {
@@ -391,7 +409,7 @@ impl<C: Cluster> Transactor<C> {
                     tracing::warn!(%error, "abort failed, the producer is made anew");
                     self.note_fencing(&error)?;
                     self.lose_producer();
-                    return self.recreate();
+                    return Ok(false);
                 }
             }
         }
@@ -401,7 +419,7 @@ impl<C: Cluster> Transactor<C> {
         inner.open = false;
         inner.first_refusal = None;
         tracing::debug!(calls, "transaction aborted");
-        Ok(())
+        Ok(true)
     }
 
     /// A new producer with the same id: completes or aborts what the old one left.

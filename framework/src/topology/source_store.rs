@@ -9,11 +9,100 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::builder::{NodeRef, TopologyBuilder};
 use super::options::{Consumed, TopicName};
+use crate::processor::Processor;
 use crate::record::{RawRecord, Record};
 use crate::serde::{Serde, SharedSerde};
-use crate::state::StoreSerdes;
+use crate::state::{StoreBuilder, StoreSerdes};
 use crate::time::{Clock, Extractor, Timestamp};
+
+impl TopologyBuilder {
+    /// Adds a store that a processor fills from a topic, task by task, and that other processors
+    /// read (KIP-813): `fill` is the processor's name and supplier. Its source is named after it
+    /// unless `consumed` has a name.
+    ///
+    /// The store has no changelog: it is restored from the topic, without the processor, as the
+    /// last value of each key. So the processor is to put what it gets as it is, as in Kafka Streams.
+    ///
+    /// ```
+    /// use onceflow_framework::processor::{Context, Processor};
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{KeyValueStore, StoreBuilder};
+    /// use onceflow_framework::test_driver::TestDriver;
+    /// use onceflow_framework::topology::{Consumed, TopologyBuilder};
+    /// use onceflow_framework::{Fault, Record, Timestamp};
+    ///
+    /// /// Keeps prices by article.
+    /// #[derive(Default)]
+    /// struct Keep(Option<KeyValueStore<String, i64>>);
+    ///
+    /// impl Processor for Keep {
+    ///     type KeyIn = Option<String>;
+    ///     type ValueIn = Option<i64>;
+    ///     type KeyOut = ();
+    ///     type ValueOut = ();
+    ///
+    ///     fn init(&mut self, ctx: &mut Context<(), ()>) -> Result<(), Fault> {
+    ///         self.0 = Some(ctx.key_value_store("prices")?);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process(
+    ///         &mut self,
+    ///         price: Record<Option<String>, Option<i64>>,
+    ///         _ctx: &mut Context<(), ()>,
+    ///     ) -> Result<(), Fault> {
+    ///         let prices = self.0.as_ref().expect("init ran");
+    ///         match (price.key, price.value) {
+    ///             (Some(article), Some(cents)) => prices.put(&article, &cents)?,
+    ///             (Some(article), None) => drop(prices.delete(&article)?),
+    ///             (None, _) => {}
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let store = StoreBuilder::key_value("prices", utf8(), i64());
+    /// let fill = ("keep", Keep::default);
+    /// builder.add_read_only_state_store(store, "prices", Consumed::new(), fill);
+    /// let topology = builder.build()?;
+    /// assert!(topology.internal_topics("app").is_empty());
+    ///
+    /// let driver = TestDriver::new(topology)?;
+    /// let prices = driver.input_topic("prices", utf8(), i64());
+    /// prices.pipe("nut", 3, Timestamp::from_millis(0))?;
+    /// prices.pipe("bolt", 5, Timestamp::from_millis(0))?;
+    /// prices.pipe_tombstone("bolt", Timestamp::from_millis(1))?;
+    /// driver.restart()?; // the topic brings the rows back
+    /// let prices = driver.key_value_store::<String, i64>("prices")?;
+    /// assert_eq!(prices.all()?, [("nut".to_owned(), 3)]);
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    pub fn add_read_only_state_store<K, V, P, F>(
+        &mut self,
+        store: StoreBuilder<K, V>,
+        topic: impl Into<TopicName>,
+        consumed: Consumed<K, V>,
+        fill: (&str, F),
+    ) -> NodeRef<P::KeyOut, P::ValueOut>
+    where
+        K: Clone + 'static,
+        V: Clone + 'static,
+        P: Processor<KeyIn = Option<K>, ValueIn = Option<V>>,
+        F: Fn() -> P + Send + Sync + 'static,
+    {
+        let ((name, supplier), topic) = (fill, topic.into());
+        let source = consumed.name().map(str::to_owned);
+        let source = source.unwrap_or_else(|| format!("{name}-source"));
+        let consumed = consumed.nullable();
+        let source = self.add_source(&source, [topic.clone()], consumed.clone());
+        let processor = self.add_processor(name, supplier, &[&source]);
+        self.add_source_store(store, topic, &consumed, &[name]);
+        processor
+    }
+}
 
 /// The topic of a store, and how its records become rows.
 #[derive(Clone)]

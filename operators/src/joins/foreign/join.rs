@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use onceflow_framework::Record;
-use onceflow_framework::processor::Partitions;
+use onceflow_framework::processor::{Partitioner, Partitions};
 use onceflow_framework::serde::nullable;
 use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::topology::{Produced, TopicName};
@@ -16,7 +16,7 @@ use super::formats::{Response, ResponseSerde, SubscribedSerde, SubscriptionSerde
 use super::keep::Keep;
 use super::resolve::{ForeignJoin, Output, Resolve};
 use super::subscribe::{ForeignKey, Subscribe};
-use super::table_joined::TableJoined;
+use super::table_joined::{ForeignPartitions, TableJoined};
 use crate::Data;
 use crate::graph::{Graph, NodeId};
 use crate::lowering::Lowering;
@@ -210,6 +210,10 @@ impl<K: Data, V: Data, KO: Data, VO: Data> ForeignKeyJoin<K, V, KO, VO> {
             let topic = lowering.topology().add_internal_topic(&topic, None);
             let key = nullable(joined.foreign_key.clone());
             let produced = Produced::with(key, SubscriptionSerde(joined.key.clone()));
+            let produced = match joined.foreign_partitions.as_ref().map(Arc::clone) {
+                Some(partitions) => produced.with_partitioner(to_right_row(partitions)),
+                None => produced,
+            };
             lowering.processor(&subscribe, move || Subscribe::<K, V, KO> {
                 value: joined.value.clone(),
                 foreign_key: joined.foreign_key.clone(),
@@ -285,6 +289,16 @@ impl<K: Data, V: Data, KO: Data, VO: Data> ForeignKeyJoin<K, V, KO, VO> {
         );
         graph.reads(node, topic);
         node
+    }
+}
+
+/// Sends a subscription to where the right row is; one that names none can go anywhere.
+fn to_right_row<KO: 'static, S: 'static>(
+    partitions: ForeignPartitions<KO>,
+) -> impl Partitioner<Option<KO>, S> + 'static {
+    move |record: &Record<Option<KO>, S>, count: i32| match &record.key {
+        Some(key) => partitions(key, count),
+        None => Partitions::Default,
     }
 }
 

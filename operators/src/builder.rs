@@ -62,6 +62,12 @@ impl StreamsBuilder {
     /// Streams of the same topics share one source: they have the same types, serdes and offset
     /// reset, else the topology is refused. Its timestamp extractor is that of the first.
     ///
+    /// What cannot be read, a null where the type has none included, is up to the handler of bad records
+    /// (by default the application stops), and so is a negative timestamp up to the [`RecordTime`] of the
+    /// source. Records of a partition come in its order, whatever their timestamps say.
+    ///
+    /// [`RecordTime`]: crate::time::RecordTime
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

@@ -187,6 +187,9 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
 
     /// Aggregates the streams into one table, whose rows begin as `init` says.
     ///
+    /// Records with a null key or value are dropped and counted. One out of order is folded in as it
+    /// comes, and the row keeps the latest time; none is late.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

@@ -19,6 +19,9 @@ where
     /// The function gets the row first, then the value. It answers the new row, or an `Option` of
     /// it: `None` deletes the row.
     ///
+    /// Records with a null key or value are dropped and counted. One out of order is folded in as it
+    /// comes, and the row keeps the latest time; none is late.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

@@ -44,6 +44,8 @@ impl<K: Data, V: Data> KStream<K, V> {
 
     /// Keeps the records for which `predicate` is false.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

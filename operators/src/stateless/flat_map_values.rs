@@ -9,6 +9,8 @@ use crate::stream::{Changes, KStream};
 impl<K: Data, V: Data> KStream<K, V> {
     /// Turns each value into any number of values; the key stays, so nothing is repartitioned.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///
@@ -33,6 +35,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Turns each value into any number of values by a function that sees the key.
+    ///
+    /// Nulls, late records and records out of order are like any other to it.
     ///
     /// ```
     /// use onceflow::prelude::*;

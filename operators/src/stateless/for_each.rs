@@ -12,6 +12,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// What it does to the outside world is not part of the transaction: it happens again for a
     /// record whose batch is aborted and replayed.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use std::sync::{Arc, Mutex};
     ///

@@ -10,6 +10,9 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///
     /// The same as [`select_key`](Self::select_key) and [`group_by_key`](Self::group_by_key).
     ///
+    /// Records with a null key are dropped and counted before the repartition topic, those with a null
+    /// value by the aggregation.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

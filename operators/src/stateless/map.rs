@@ -11,6 +11,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///
     /// Prefer [`map_values`](Self::map_values) where the key stays.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

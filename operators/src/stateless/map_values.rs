@@ -9,6 +9,8 @@ use crate::stream::{Changes, KStream};
 impl<K: Data, V: Data> KStream<K, V> {
     /// Replaces the value of each record.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///
@@ -31,6 +33,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Replaces the value of each record by a function that sees the key.
+    ///
+    /// Nulls, late records and records out of order are like any other to it.
     ///
     /// ```
     /// use onceflow::prelude::*;

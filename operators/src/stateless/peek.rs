@@ -11,6 +11,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///
     /// It runs again for a record whose batch is aborted and replayed.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicUsize, Ordering};

@@ -164,6 +164,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// A line is no part of the transaction: it is written again for a record whose batch is
     /// aborted and replayed. A line that cannot be written fails its record.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

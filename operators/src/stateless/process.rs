@@ -17,6 +17,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// stream and table are keyed alike and have the same number of partitions, which nothing
     /// checks here; see [`Repartitioned::with_partitions`](crate::Repartitioned::with_partitions).
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

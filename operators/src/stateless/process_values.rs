@@ -8,6 +8,8 @@ use crate::stream::{Changes, KStream};
 impl<K: Data, V: Data> KStream<K, V> {
     /// Hands each record to a processor that cannot change the key, so nothing is repartitioned.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

@@ -12,6 +12,8 @@ pub(crate) const KEY_SELECT: &str = "KSTREAM-KEY-SELECT-";
 impl<K: Data, V: Data> KStream<K, V> {
     /// Gives each record a new key; the next grouping repartitions.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

@@ -34,6 +34,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// A branch is named after the split and its own name, or its number from 1; the default
     /// branch has number 0. Where Java answers a map of branches, each call here answers one.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

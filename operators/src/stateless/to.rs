@@ -11,6 +11,8 @@ use crate::stream::KStream;
 impl<K: Data, V: Data> KStream<K, V> {
     /// Writes each record to `topic`, which must exist.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

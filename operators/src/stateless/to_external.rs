@@ -17,6 +17,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// The name has to be given and to stay: the system knows its positions by it, and under another
     /// one it begins anew.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use std::sync::{Arc, Mutex};
     /// use std::time::Duration;

@@ -14,6 +14,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///
     /// Java's `to` with a `TopicNameExtractor`.
     ///
+    /// Nulls, late records and records out of order are like any other to it.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

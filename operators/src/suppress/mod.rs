@@ -322,6 +322,9 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// Holds changes back, as the [`Suppressed`] says: the last change of each key is handed on,
     /// with the time and the headers that it came with.
     ///
+    /// A deletion is held back like any change, unless windows are waited for. Nothing is late to it: that
+    /// is for the windows before it.
+    ///
     /// ```
     /// use std::time::Duration;
     ///

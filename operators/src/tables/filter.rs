@@ -13,6 +13,8 @@ impl<K: Data, V: Data> KTable<K, V> {
     ///
     /// A row that never passed is deleted too, unless old values are known, as in Kafka Streams.
     ///
+    /// Nothing is dropped: what is null, late or out of order was settled by the table that it follows.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///
@@ -56,6 +58,8 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Keeps the rows for which `predicate` is false.
+    ///
+    /// Nothing is dropped: what is null, late or out of order was settled by the table that it follows.
     ///
     /// ```
     /// use onceflow::prelude::*;

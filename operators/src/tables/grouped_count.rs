@@ -14,6 +14,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     ///
     /// See [`KTable::group_by`] for an example that runs.
     ///
+    /// Changes are applied in the order in which they come; what is null is in no group, as
+    /// [`KTable::group_by`](crate::KTable::group_by) says.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

@@ -13,6 +13,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     /// Both get the row first, then the value, and answer the row or an `Option` of it. The first
     /// value of a group is its row.
     ///
+    /// Changes are applied in the order in which they come; what is null is in no group, as
+    /// [`KTable::group_by`](crate::KTable::group_by) says.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

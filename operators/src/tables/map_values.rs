@@ -11,6 +11,8 @@ const MAP_VALUES: &str = "KTABLE-MAPVALUES-";
 impl<K: Data, V: Data> KTable<K, V> {
     /// Replaces the value of each row.
     ///
+    /// Nothing is dropped: what is null, late or out of order was settled by the table that it follows.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

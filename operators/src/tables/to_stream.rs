@@ -13,6 +13,8 @@ use crate::table::KTable;
 impl<K: Data, V: Data> KTable<K, V> {
     /// The changes of the table: each record is the new value of a row, or `None` if it is deleted.
     ///
+    /// Nothing is dropped: what is null, late or out of order was settled by the table that it follows.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

@@ -10,6 +10,8 @@ impl<K: Data, V: Data> KTable<K, V> {
     ///
     /// Where Java takes a transformer with stores of its own, this takes a function.
     ///
+    /// Nothing is dropped: what is null, late or out of order was settled by the table that it follows.
+    ///
     /// ```
     /// use onceflow::prelude::*;
     ///

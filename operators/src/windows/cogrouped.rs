@@ -61,6 +61,9 @@ impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
 
     /// Aggregates the streams into one table, whose rows begin as `init` says.
     ///
+    /// Records with a null key or value are dropped and counted, and so are late ones, whose windows have
+    /// closed. One out of order whose window is open changes it.
+    ///
     /// ```
     /// use std::time::Duration;
     ///
@@ -147,6 +150,9 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
 
     /// Aggregates the streams into one table, whose rows begin as `init` says; `merge` makes one row
     /// of two when their sessions become one.
+    ///
+    /// Records with a null key or value are dropped and counted, and so are late ones, whose windows have
+    /// closed. One out of order whose window is open changes it.
     ///
     /// ```
     /// use std::time::Duration;

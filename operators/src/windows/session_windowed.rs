@@ -114,6 +114,10 @@ where
 
     /// Counts the records of each key and session.
     ///
+    /// Records with a null key are dropped and counted, and so are late ones, whose windows have closed;
+    /// one with a null value counts, as in Kafka Streams. One out of order whose
+    /// window is open changes it.
+    ///
     /// ```
     /// use std::time::Duration;
     ///
@@ -178,6 +182,9 @@ where
 
     /// Combines each value with what the values before it in its session gave; the first is taken
     /// as it is. Sessions that become one combine their rows.
+    ///
+    /// Records with a null key or value are dropped and counted, and so are late ones, whose windows have
+    /// closed. One out of order whose window is open changes it.
     ///
     /// ```
     /// use std::time::Duration;

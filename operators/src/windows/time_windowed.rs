@@ -164,6 +164,10 @@ where
 
     /// Counts the records of each key and window.
     ///
+    /// Records with a null key are dropped and counted, and so are late ones, whose windows have closed;
+    /// one with a null value counts, but in sliding windows, as in Kafka Streams. One out of order whose
+    /// window is open changes it.
+    ///
     /// ```
     /// use std::time::Duration;
     ///
@@ -234,6 +238,9 @@ where
     ///
     /// The function gets the row first, then the value. It answers the new row, or an `Option` of
     /// it: `None` deletes the row.
+    ///
+    /// Records with a null key or value are dropped and counted, and so are late ones, whose windows have
+    /// closed. One out of order whose window is open changes it.
     ///
     /// ```
     /// use std::time::Duration;

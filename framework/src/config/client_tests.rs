@@ -104,8 +104,15 @@ fn what_only_java_knows_says_what_to_do_here() {
             "x",
             "Consumed::with_record_time",
         ),
-        ("cache.max.bytes.buffering", "0", "no record cache"),
-        ("statestore.cache.max.bytes", "0", "no record cache"),
+        ("cache.max.bytes.buffering", "0", "with_cache_bytes"),
+        ("statestore.cache.max.bytes", "0", "with_cache_bytes"),
+        (
+            "processing.exception.handler.global.enabled",
+            "true",
+            "global stores, too",
+        ),
+        ("allow.os.group.write.access", "true", "umask"),
+        ("state.cleanup.dir.max.age.ms", "1", "no store leaves"),
         ("rocksdb.config.setter", "x", "StoreBuilder"),
         ("num.standby.replicas", "1", "no standby tasks"),
         ("rack.aware.assignment.tags", "zone", "no standby tasks"),
@@ -185,5 +192,84 @@ fn secrets_are_never_printed() {
     }
     for misspelt in ["sasl.pasword", "sasl.jaas.config", "producer.sasl.passwort"] {
         assert!(!outcome(misspelt, secret).contains(secret));
+    }
+}
+
+/// Those of Kafka Streams 4.3, in the order of the alphabet.
+const OF_KAFKA_STREAMS: [&str; 66] = [
+    "acceptable.recovery.lag",
+    "allow.os.group.write.access",
+    "application.id",
+    "application.server",
+    "bootstrap.servers",
+    "buffered.records.per.partition",
+    "built.in.metrics.version",
+    "cache.max.bytes.buffering",
+    "client.id",
+    "commit.interval.ms",
+    "connections.max.idle.ms",
+    "default.client.supplier",
+    "default.deserialization.exception.handler",
+    "default.dsl.store",
+    "default.key.serde",
+    "default.production.exception.handler",
+    "default.timestamp.extractor",
+    "default.value.serde",
+    "deserialization.exception.handler",
+    "dsl.store.format",
+    "dsl.store.suppliers.class",
+    "enable.metrics.push",
+    "ensure.explicit.internal.resource.naming",
+    "errors.dead.letter.queue.topic.name",
+    "group.protocol",
+    "log.summary.interval.ms",
+    "max.task.idle.ms",
+    "max.warmup.replicas",
+    "metadata.max.age.ms",
+    "metric.reporters",
+    "metrics.num.samples",
+    "metrics.recording.level",
+    "metrics.sample.window.ms",
+    "num.standby.replicas",
+    "num.stream.threads",
+    "poll.ms",
+    "probing.rebalance.interval.ms",
+    "processing.exception.handler",
+    "processing.exception.handler.global.enabled",
+    "processing.guarantee",
+    "processor.wrapper.class",
+    "production.exception.handler",
+    "rack.aware.assignment.non_overlap_cost",
+    "rack.aware.assignment.strategy",
+    "rack.aware.assignment.tags",
+    "rack.aware.assignment.traffic_cost",
+    "receive.buffer.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "repartition.purge.interval.ms",
+    "replication.factor",
+    "request.timeout.ms",
+    "retry.backoff.ms",
+    "rocksdb.config.setter",
+    "security.protocol",
+    "send.buffer.bytes",
+    "state.cleanup.delay.ms",
+    "state.cleanup.dir.max.age.ms",
+    "state.dir",
+    "statestore.cache.max.bytes",
+    "task.assignor.class",
+    "task.timeout.ms",
+    "topology.optimization",
+    "upgrade.from",
+    "window.size.ms",
+    "windowstore.changelog.additional.retention.ms",
+];
+
+/// Whoever moves an application pastes its settings: each is taken, or it is told what to do instead.
+#[test]
+fn no_setting_of_kafka_streams_is_unknown() {
+    for name in OF_KAFKA_STREAMS {
+        let told = outcome(name, "x");
+        assert!(!told.contains("is unknown"), "{told}");
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn remedy(name: &str) -> Option<&'static str> {
 const SERDES: &str = "remove it; serdes are given where a topic is read or written, as in \
                       Consumed::with(utf8(), i64())";
 const STORES: &str = "remove it; a store is chosen and tuned where it is built, with StoreBuilder";
-const CACHE: &str = "remove it; there is no record cache, every update is forwarded";
+const CACHE: &str = "remove it; a record cache is part of how a topology is built: give \
+                     `BuildOptions::with_cache_bytes` to `build_with`";
 const STANDBY: &str = "remove it; there are no standby tasks, a task restores where it starts";
 const METRICS: &str = "remove it; metrics are read from the application, not reported to JMX";
 const BUFFER: &str = "set consumer.queued.min.messages or consumer.queued.max.messages.kbytes: \
@@ -91,6 +92,18 @@ const EXACT: &[Remedy] = &[
             "ensure.explicit.internal.resource.naming",
         ],
         "remove it; it concerns how a topology is built: give `BuildOptions` to `build_with`",
+    ),
+    (
+        &["processing.exception.handler.global.enabled"],
+        "remove it; processing.exception.handler decides on the records of global stores, too",
+    ),
+    (
+        &["allow.os.group.write.access"],
+        "remove it; what is made in state.dir has the permissions that the process's umask leaves",
+    ),
+    (
+        &["state.cleanup.dir.max.age.ms"],
+        "remove it; no store leaves a directory behind that could age",
     ),
     (
         &["upgrade.from"],

@@ -44,6 +44,10 @@ pub enum OnRefusedOutput {
     /// It costs what [`OnFailedRecord::Continue`] does. An output that the broker refuses, not the client,
     /// costs an aborted transaction or two besides: the batch is processed again, each output
     /// waiting for the one before, to find out which one it was, and once more without it.
+    ///
+    /// What the broker refuses of a punctuation, of a changelog and of dead letters stops the
+    /// application all the same: the first has no input record by which the next attempt would know it,
+    /// a store must not go on without its changelog, and a record that is not buried is lost.
     Continue,
 }
 

@@ -9,7 +9,7 @@
 //!
 //! - Outside of a hold it is not there: records pass at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
@@ -19,10 +19,15 @@ use crate::error::Error;
 use crate::record::Headers;
 use crate::time::Timestamp;
 
+/// How much room for outputs stays with a task between two records.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
 /// A collector that can take back what it was given.
 pub(crate) struct Outbox {
     behind: Rc<dyn Collector>,
-    held: RefCell<Option<Held>>,
+    holds: Cell<bool>,
+    /// Reused for every record.
+    held: RefCell<Held>,
 }
 
 #[derive(Default)]
@@ -44,13 +49,15 @@ impl Outbox {
     pub(crate) fn before(behind: Rc<dyn Collector>) -> Self {
         Outbox {
             behind,
-            held: RefCell::new(None),
+            holds: Cell::new(false),
+            held: RefCell::default(),
         }
     }
 
     /// Holds back what is sent from now on.
     pub(crate) fn hold(&self) {
-        *self.held.borrow_mut() = Some(Held::default());
+        self.holds.set(true);
+        self.held.borrow_mut().clear();
     }
 
     /// Hands over what was held back, in order, with the collector that it was for.
@@ -62,11 +69,31 @@ impl Outbox {
         &self,
         mut send: impl FnMut(&OutgoingRecord<'_>, &dyn Collector) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Some(held) = self.held.borrow_mut().take() else {
+        if !self.holds.replace(false) {
             return Ok(());
-        };
-        let bytes = |range: &Option<Range<usize>>| range.clone().map(|range| &held.bytes[range]);
-        held.letters.iter().try_for_each(|letter| {
+        }
+        // Put back afterwards: what is sent meanwhile is not held.
+        let mut held = self.held.take();
+        let released = held.each(|record| send(record, &*self.behind));
+        held.clear();
+        self.held.replace(held);
+        released
+    }
+
+    /// Forgets what was held back.
+    pub(crate) fn discard(&self) {
+        self.holds.set(false);
+        self.held.borrow_mut().clear();
+    }
+}
+
+impl Held {
+    fn each(
+        &self,
+        mut send: impl FnMut(&OutgoingRecord<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let bytes = |range: &Option<Range<usize>>| range.clone().map(|range| &self.bytes[range]);
+        self.letters.iter().try_for_each(|letter| {
             let record = OutgoingRecord {
                 topic: letter.topic,
                 partition: letter.partition,
@@ -75,17 +102,17 @@ impl Outbox {
                 timestamp: letter.timestamp,
                 headers: &letter.headers,
             };
-            send(&record, &*self.behind)
+            send(&record)
         })
     }
 
-    /// Forgets what was held back.
-    pub(crate) fn discard(&self) {
-        *self.held.borrow_mut() = None;
+    /// Keeps what it has grown to, within a limit.
+    fn clear(&mut self) {
+        self.letters.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
     }
-}
 
-impl Held {
     fn take(&mut self, record: &OutgoingRecord<'_>) {
         let letter = Letter {
             topic: record.topic,
@@ -119,15 +146,13 @@ impl Collector for Outbox {
     }
 
     fn send(&self, record: &OutgoingRecord<'_>) -> Result<(), Error> {
-        match self.held.borrow_mut().as_mut() {
-            Some(held) => {
-                // Told while it can still be taken back, and laid at the right node's door.
-                self.behind.check(record)?;
-                held.take(record);
-                Ok(())
-            }
-            None => self.behind.send(record),
+        if !self.holds.get() {
+            return self.behind.send(record);
         }
+        // Told while it can still be taken back, and laid at the right node's door.
+        self.behind.check(record)?;
+        self.held.borrow_mut().take(record);
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::engine::EXTERNAL_COMMIT_WITHIN;
 use crate::error::{Error, ErrorKind};
+use crate::handler::{FailureScope, Handlers, OnFailedRecord};
 use crate::processor::{CallSettings, Collector, OutgoingRecord, TopicId};
 use crate::record::{Headers, Offset, TaskId, TopicPartition};
 use crate::runtime::{ActiveTask, Lane, OpenCalls, Progress, Stamp, Task, TaskSettings};
@@ -64,7 +65,29 @@ impl BatchDriver {
     ///
     /// When there is no such sub-topology, and whatever a processor's `init` fails with.
     pub fn new(topology: impl Into<Arc<Topology>>, sub_topology: u32) -> Result<Self, Error> {
-        let topology = topology.into();
+        Self::with(topology.into(), sub_topology, Handlers::default())
+    }
+
+    /// As [`new`](Self::new), where a record that fails is given up, or what of it is in `scope`: to
+    /// see what that costs those that do not.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn going_on(
+        topology: impl Into<Arc<Topology>>,
+        sub_topology: u32,
+        scope: FailureScope,
+    ) -> Result<Self, Error> {
+        let handlers = Handlers {
+            processing: Arc::new(OnFailedRecord::Continue),
+            scope,
+            ..Handlers::default()
+        };
+        Self::with(topology.into(), sub_topology, handlers)
+    }
+
+    fn with(topology: Arc<Topology>, sub_topology: u32, handlers: Handlers) -> Result<Self, Error> {
         let has_tasks = topology
             .task_parts()
             .any(|(number, _)| number == sub_topology);
@@ -75,7 +98,7 @@ impl BatchDriver {
         let settings = TaskSettings {
             application_id: Arc::from("app"),
             clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(0))) as Arc<dyn Clock>,
-            handlers: Arc::default(),
+            handlers: Arc::new(handlers),
             global_stores: Rc::default(),
             log_at_close: true,
             calls: CallSettings::default(),

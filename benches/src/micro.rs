@@ -10,11 +10,13 @@
 //! |---|---|
 //! | `serialize`, `deserialize` | one serde, as nodes hold it |
 //! | `task` | the runtime's own queue, picker and task, in batches; clients are left out |
+//! | `given_up_record`, `given_up_call` | the same, with a handler that goes on and either scope; none fails |
 //! | `driver` | the test driver, with the history that it keeps: a transaction for each record |
 
 use std::hint::black_box;
 use std::time::Duration;
 
+use onceflow::handler::FailureScope;
 use onceflow::prelude::*;
 use onceflow::serde::SharedSerde;
 use onceflow::test_driver::BatchDriver;
@@ -74,6 +76,18 @@ pub fn cases() -> Vec<Case> {
         case("task/count", || records(Workload::Count)),
         case("task/join", || records(Workload::Join)),
         case("task/rekey", || records(Workload::Repartition)),
+        case("given_up_record/map", || {
+            going_on(Workload::Map, FailureScope::Record)
+        }),
+        case("given_up_record/count", || {
+            going_on(Workload::Count, FailureScope::Record)
+        }),
+        case("given_up_call/map", || {
+            going_on(Workload::Map, FailureScope::Node)
+        }),
+        case("given_up_call/count", || {
+            going_on(Workload::Count, FailureScope::Node)
+        }),
         case("driver/map", || driven(Workload::Map)),
         case("driver/count", || driven(Workload::Count)),
     ]
@@ -131,7 +145,18 @@ fn numbers((topology, inputs): Piece) -> Box<dyn FnMut()> {
 /// The records of the macro comparison, through the first sub-topology of one of its workloads.
 fn records(workload: Workload) -> Box<dyn FnMut()> {
     let topology = topology(workload, TOPICS).expect("the workload's topology is sound");
-    let mut driver = BatchDriver::new(topology, 0).expect("nothing is missing to drive it");
+    let driver = BatchDriver::new(topology, 0).expect("nothing is missing to drive it");
+    records_of(workload, driver)
+}
+
+/// As [`records`], where records that fail would be given up: none does.
+fn going_on(workload: Workload, scope: FailureScope) -> Box<dyn FnMut()> {
+    let topology = topology(workload, TOPICS).expect("the workload's topology is sound");
+    let driver = BatchDriver::going_on(topology, 0, scope);
+    records_of(workload, driver.expect("nothing is missing to drive it"))
+}
+
+fn records_of(workload: Workload, mut driver: BatchDriver) -> Box<dyn FnMut()> {
     let input = driver.input("in").expect("the source reads it");
     if workload == Workload::Join {
         fill_table(&mut driver);

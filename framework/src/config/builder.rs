@@ -159,8 +159,8 @@ impl ConfigBuilder {
 
     /// How much is given up when a processor fails and its handler goes on (default: the record, of
     /// which nothing stays). [`FailureScope::Node`] keeps what was written and forwarded before, as
-    /// Kafka Streams does, and costs a record that does not fail next to nothing: see there for what
-    /// either means.
+    /// Kafka Streams does, and costs a record that does not fail far less: see there for what either
+    /// means, and costs.
     pub fn failure_scope(mut self, scope: FailureScope) -> Self {
         self.config.handlers.scope = scope;
         self

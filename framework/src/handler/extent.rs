@@ -14,7 +14,8 @@ use std::fmt;
 /// | processors after a failure | made anew | go on with what they have in their fields |
 /// | tried again, after [`Retry`](super::Retry) or a pause | yes | refused when built: what stays would be there twice |
 /// | a row too large for its changelog | is the record's failure | stops the application |
-/// | costs each record that does not fail | a copy of its outputs and of what its writes replace; record caches and the logging of a batch's last values are off | a copy of its bytes, for the handler |
+/// | costs each record that does not fail | a copy of its outputs and of what its writes replace; record caches and the logging of a batch's last values are off | a copy of its bytes, for the handler, and a look at how each node ended |
+/// | in instructions, clients left out, of 1138 for a map and 2362 for a count without a handler that goes on | 2070 and 4414 | 1536 and 2782 |
 ///
 /// Both are in the transaction of the record, so both are exactly once, dead letters included. `Record`
 /// suits outputs that make sense together only; `Node` suits an application that is moved from Java,

@@ -38,6 +38,8 @@ pub struct Materialized<K, V> {
     retention: Option<Duration>,
     /// How far back its versions go, if they are kept.
     history: Option<Duration>,
+    /// How many rows there is room for; any number if none.
+    lru_entries_max: Option<usize>,
 }
 
 /// A topic, and how it is read.
@@ -104,6 +106,7 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             copied: None,
             retention: None,
             history: None,
+            lru_entries_max: None,
         }
     }
 
@@ -168,7 +171,40 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     #[must_use]
     pub fn with_versions(mut self, name: impl Into<String>, history_retention: Duration) -> Self {
         self.history = Some(history_retention);
+        self.lru_entries_max = None;
         self.with_name(name)
+    }
+
+    /// Keeps so many rows at most, as Kafka Streams' `Stores.lruMap` does: where one more is put, the
+    /// one that was longest neither read nor written is forgotten. Downstream is not told: a row that
+    /// is forgotten and comes back is a new one. Nothing is held back
+    /// ([`with_cache_bytes`](crate::BuildOptions::with_cache_bytes)), and no versions are kept. A
+    /// table in windows cannot have it: that is reported when the topology is built.
+    ///
+    /// After a restore a row is as old as its last write, however often it was read since.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let words = builder.stream("words", Consumed::<String, String>::new());
+    /// let recent = Materialized::as_store("recent").with_lru_entries_max(2);
+    /// words.group_by_key(Grouped::new()).count_with(recent);
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// let input = driver.input_topic("words", utf8(), utf8());
+    /// for (at, word) in (1..).zip(["to", "be", "to", "or"]) {
+    ///     input.pipe(word, "", Timestamp::from_millis(at))?;
+    /// }
+    /// let recent = driver.timestamped_key_value_store::<String, i64>("recent")?.all()?;
+    /// assert_eq!(recent.iter().map(|(word, _)| &**word).collect::<Vec<_>>(), ["or", "to"]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_lru_entries_max(mut self, entries_max: usize) -> Self {
+        self.lru_entries_max = Some(entries_max.max(1));
+        self.history = None;
+        self
     }
 
     /// Names the store.
@@ -308,13 +344,18 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
 
     /// How much of its changes are held back, of what the topology allows.
     pub(crate) fn cache_bytes_max(&self, lowering: &Lowering<'_>) -> Option<usize> {
-        lowering.cache_bytes_max.filter(|_| self.cached)
+        // What is held back might be forgotten by the time that it is told.
+        let is_cached = self.cached && self.lru_entries_max.is_none();
+        lowering.cache_bytes_max.filter(|_| is_cached)
     }
 
     /// Notes, for `build` to tell, that a table in windows has no versions.
     pub(crate) fn check_windowed(&self, graph: &Graph, name: &str) {
         if self.history.is_some() {
             graph.problem(format!("{name}: a table in windows cannot be versioned"));
+        }
+        if self.lru_entries_max.is_some() {
+            graph.problem(format!("{name}: a table in windows forgets by time only"));
         }
     }
 
@@ -350,6 +391,10 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             Some(history) => StoreBuilder::versioned_key_value(&**name, history, key, value),
             None => StoreBuilder::timestamped_key_value(&**name, key, value),
         };
+        let store = match self.lru_entries_max {
+            Some(entries_max) => store.with_lru_entries_max(entries_max),
+            None => store,
+        };
         self.configure(store)
     }
 
@@ -383,6 +428,7 @@ impl<K, V> Clone for Materialized<K, V> {
             copied: self.copied.clone(),
             retention: self.retention,
             history: self.history,
+            lru_entries_max: self.lru_entries_max,
         }
     }
 }

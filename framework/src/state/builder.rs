@@ -3,6 +3,7 @@
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub struct StoreBuilder<K, V> {
     serdes: Arc<StoreSerdes<K, V>>,
     windows: Option<WindowedStoreSpec>,
     history_retention_ms: i64,
+    entries_max: Option<NonZeroUsize>,
 }
 
 /// What a windowed store has beside a name and serdes.
@@ -203,6 +205,38 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         }
     }
 
+    /// Keeps so many entries at most, as Kafka Streams' `Stores.lruMap` does: where one more is put,
+    /// the one that was longest neither read nor written is forgotten. Scans and queries from
+    /// outside read nothing in that sense.
+    ///
+    /// An aborted batch has forgotten nothing. What a plain key-value store forgets is deleted in
+    /// its changelog, too; in that of one with timestamps it is not, as in Kafka Streams: after a
+    /// restore an entry there is as old as its last write, however often it was read since.
+    ///
+    /// ```
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::StoreBuilder;
+    ///
+    /// let recent = StoreBuilder::key_value("recent", utf8(), i64()).with_lru_entries_max(10_000);
+    /// assert_eq!(recent.name(), "recent");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it is no key-value store, with timestamps or without, or has no room for one entry.
+    #[must_use]
+    pub fn with_lru_entries_max(mut self, entries_max: usize) -> Self {
+        let kinds = [StoreKind::KeyValue, StoreKind::TimestampedKeyValue];
+        assert!(
+            kinds.contains(&self.kind),
+            "only key-value stores forget what is not used"
+        );
+        let entries_max = NonZeroUsize::new(entries_max);
+        assert!(entries_max.is_some(), "a store has room for one entry");
+        self.entries_max = entries_max;
+        self
+    }
+
     /// Keeps every put of a window store, in order, instead of the last of a key and start.
     ///
     /// ```
@@ -285,6 +319,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
             serdes,
             windows: None,
             history_retention_ms: 0,
+            entries_max: None,
         }
     }
 
@@ -382,6 +417,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         StoreSpec {
             windows: self.windows,
             history_retention_ms: self.history_retention_ms,
+            entries_max: self.entries_max,
             name: Arc::from(self.name),
             kind: self.kind,
             logged: self.logged,
@@ -474,6 +510,8 @@ pub(crate) struct StoreSpec {
     pub(crate) windows: Option<WindowedStoreSpec>,
     /// How far back a versioned store reads.
     pub(crate) history_retention_ms: i64,
+    /// How many entries there is room for; any number if none.
+    pub(crate) entries_max: Option<NonZeroUsize>,
     /// The names of the types of keys and values.
     pub(crate) types: (&'static str, &'static str),
     /// A [`StoreSerdes`] of the store's types.
@@ -497,7 +535,10 @@ impl StoreSpec {
         if let Some(windows) = &self.windows {
             return TaskStore::segmented(format, windows.segments);
         }
-        TaskStore::in_memory(format)
+        match self.entries_max {
+            Some(entries_max) => TaskStore::least_recently_used(format, entries_max),
+            None => TaskStore::in_memory(format),
+        }
     }
 
     /// The full name of its changelog topic, if it is logged.

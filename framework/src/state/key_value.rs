@@ -25,6 +25,8 @@ use crate::serde::{Encoded, SharedSerde};
 pub struct KeyValueStore<K, V> {
     raw: RawStore<K>,
     value: SharedSerde<V>,
+    /// Whether a put may have another entry forgotten.
+    forgets: bool,
 }
 
 impl<K: 'static, V: 'static> KeyValueStore<K, V> {
@@ -33,7 +35,9 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
         log: Rc<dyn Changelog>,
         serdes: &StoreSerdes<K, V>,
     ) -> Self {
+        let forgets = store.borrow().forgets();
         KeyValueStore {
+            forgets,
             raw: RawStore::new(store, log, serdes.key.clone()),
             value: serdes.value.clone(),
         }
@@ -291,7 +295,16 @@ impl<K: 'static, V: 'static> KeyValueStore<K, V> {
         let mut bytes = self.raw.value_buffer();
         let written = self.raw.write(&self.value, value, &mut bytes)?;
         let bytes = (written == Encoded::Bytes).then_some(&bytes[..]);
+        if self.forgets && bytes.is_some() {
+            self.log_forgotten(key)?;
+        }
         self.raw.put(key, bytes, bytes, None)
+    }
+
+    /// Logs that an entry is deleted, where there is no room for it beside this one.
+    fn log_forgotten(&self, key: &[u8]) -> Result<(), Error> {
+        let forgotten = self.raw.store.borrow().forgotten_for(key);
+        forgotten.map_or(Ok(()), |key| self.raw.log.send(&key, None, None))
     }
 
     fn typed(&self, mut cursor: Cursor) -> impl Iterator<Item = Result<(K, V), Error>> + use<K, V> {

@@ -5,6 +5,7 @@
 //!       │ bytes
 //!   TaskStore   reads: staged, then committed      put ──> changelog record
 //!       ├── MemoryStore    a slot a key: its committed value, and that of the open batch
+//!       ├── LruStore       the same, but for the entries that were longest not used
 //!       ├── SegmentedStore the same for each segment of a windowed store
 //!       └── any ByteStore  what the broker has committed
 //!             └── under StagedWrites: the open batch, which this task sees and nobody else
@@ -25,6 +26,7 @@ mod short_bytes;
 mod versions;
 mod slot_index;
 mod memory;
+mod lru;
 mod segments;
 mod history;
 mod task_store;
@@ -41,6 +43,8 @@ mod question;
 mod builder;
 #[cfg(test)]
 mod close_tests;
+#[cfg(test)]
+mod lru_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]

@@ -7,9 +7,13 @@
 //!   Either way it holds the batch before that is committed.
 //! - [`apply`](TaskStore::apply) follows a commit, [`discard`](TaskStore::discard) an abort.
 
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
 use bytes::Bytes;
 
 use super::history::{self, Version};
+use super::lru::LruStore;
 use super::memory::MemoryStore;
 use super::segments::{SEGMENT_BYTES, SegmentedStore, Segments};
 use super::staged::{Direction, StagedWrites};
@@ -77,6 +81,8 @@ const AHEAD_PAUSES: u32 = 100;
 enum Engine {
     /// In memory, where each slot has room for what is staged.
     Memory(MemoryStore),
+    /// In memory, so many entries at most.
+    Lru(Box<LruStore>),
     /// In memory, segment by segment.
     Segmented(SegmentedStore),
     /// In a store that knows nothing of batches, which are laid over it.
@@ -97,6 +103,8 @@ type Overwritten = (Box<[u8]>, Option<Box<[u8]>>);
 #[derive(Debug)]
 struct Undo {
     progress: Progress,
+    /// How many uses of keys were noted, where uses count.
+    uses_noted: usize,
     /// Keys that were written, each with the value before that write.
     writes: Vec<Overwritten>,
     /// What was there could not be read.
@@ -132,6 +140,12 @@ impl TaskStore {
     pub(crate) fn over(committed: Box<dyn ByteStore>, format: ChangelogFormat) -> Self {
         let staged = StagedWrites::default();
         TaskStore::new(Engine::Overlaid { committed, staged }, format)
+    }
+
+    /// A store that forgets what was longest not used, from so many entries on.
+    pub(crate) fn least_recently_used(format: ChangelogFormat, entries_max: NonZeroUsize) -> Self {
+        let engine = Engine::Lru(Box::new(LruStore::new(entries_max)));
+        TaskStore::new(engine, format)
     }
 
     /// A store whose keys are divided by time.
@@ -197,10 +211,24 @@ impl TaskStore {
     ) -> Result<R, Error> {
         match &self.engine {
             Engine::Memory(store) => Ok(read(store.staged_or_committed(key))),
+            Engine::Lru(store) => Ok(read(store.get(key))),
             Engine::Segmented(store) => Ok(read(store.staged_or_committed(key))),
             Engine::Overlaid { committed, staged } => {
                 Ok(read(staged.get(&**committed, key)?.as_deref()))
             }
+        }
+    }
+
+    /// Whether a put may have another entry forgotten.
+    pub(crate) fn forgets(&self) -> bool {
+        matches!(self.engine, Engine::Lru(_))
+    }
+
+    /// The key that is forgotten when this one is put.
+    pub(crate) fn forgotten_for(&self, key: &[u8]) -> Option<Rc<[u8]>> {
+        match &self.engine {
+            Engine::Lru(store) => store.forgotten_for(key),
+            _ => None,
         }
     }
 
@@ -249,9 +277,18 @@ impl TaskStore {
 
     fn note_before(&mut self, key: &[u8]) {
         if let Some(mut undo) = self.undo.take() {
-            match self.get(key, |before| before.map(Box::from)) {
-                Ok(before) => undo.writes.push((Box::from(key), before)),
-                Err(error) => undo.failed = undo.failed.or(Some(error)),
+            if let Engine::Lru(store) = &self.engine {
+                // Noted without a look at them: that would be a use.
+                let forgotten = store.forgotten_for(key);
+                for key in std::iter::once(key).chain(forgotten.as_deref()) {
+                    let before = store.entries().staged_or_committed(key);
+                    undo.writes.push((Box::from(key), before.map(Box::from)));
+                }
+            } else {
+                match self.get(key, |before| before.map(Box::from)) {
+                    Ok(before) => undo.writes.push((Box::from(key), before)),
+                    Err(error) => undo.failed = undo.failed.or(Some(error)),
+                }
             }
             self.undo = Some(undo);
         }
@@ -305,8 +342,16 @@ impl TaskStore {
     fn stage(&mut self, key: &[u8], value: Option<&[u8]>) {
         match &mut self.engine {
             Engine::Memory(store) => store.stage(key, value),
+            Engine::Lru(store) => store.stage(key, value),
             Engine::Segmented(store) => store.stage(key, value),
             Engine::Overlaid { staged, .. } => staged.put(key, value),
+        }
+    }
+
+    fn stage_before(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match &mut self.engine {
+            Engine::Lru(store) => store.stage_before(key, value),
+            _ => self.stage(key, value),
         }
     }
 
@@ -340,6 +385,7 @@ impl TaskStore {
         let seen = (view, range);
         match &self.engine {
             Engine::Memory(store) => store.scan_as(seen, direction, entries_max, each),
+            Engine::Lru(store) => store.entries().scan_as(seen, direction, entries_max, each),
             Engine::Segmented(store) => store.scan_as(seen, direction, entries_max, each),
             Engine::Overlaid { committed, staged } => {
                 let entries = match (view, direction) {
@@ -362,6 +408,7 @@ impl TaskStore {
     pub(super) fn get_committed(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match &self.engine {
             Engine::Memory(store) => Ok(store.committed(key).map(Bytes::copy_from_slice)),
+            Engine::Lru(store) => Ok(store.entries().committed(key).map(Bytes::copy_from_slice)),
             Engine::Segmented(store) => Ok(store.committed(key).map(Bytes::copy_from_slice)),
             Engine::Overlaid { committed, .. } => committed.get(key),
         }
@@ -382,6 +429,7 @@ impl TaskStore {
     pub(crate) fn approximate_entries(&self) -> u64 {
         match &self.engine {
             Engine::Memory(store) => store.approximate_entries(),
+            Engine::Lru(store) => store.entries().approximate_entries(),
             Engine::Segmented(store) => store.approximate_entries(),
             Engine::Overlaid { committed, .. } => committed.approximate_entries(),
         }
@@ -389,8 +437,13 @@ impl TaskStore {
 
     /// From here on, writes can be taken back.
     pub(crate) fn hold(&mut self) {
+        let uses_noted = match &self.engine {
+            Engine::Lru(store) => store.uses_noted(),
+            _ => 0,
+        };
         self.undo = Some(Undo {
             progress: self.progress,
+            uses_noted,
             writes: Vec::new(),
             failed: None,
         });
@@ -414,8 +467,11 @@ impl TaskStore {
             match before {
                 // The changelog may not have it yet; twice is no harm.
                 Some(before) if self.log_at_close => self.stage_unlogged(&key, &before),
-                before => self.stage(&key, before.as_deref()),
+                before => self.stage_before(&key, before.as_deref()),
             }
+        }
+        if let Engine::Lru(store) = &mut self.engine {
+            store.revert_uses(undo.uses_noted);
         }
         self.progress = undo.progress;
         undo.failed.map_or(Ok(()), Err)
@@ -426,6 +482,7 @@ impl TaskStore {
         self.committed_progress = self.progress;
         match &mut self.engine {
             Engine::Memory(store) => store.commit_staged(),
+            Engine::Lru(store) => store.commit_staged(),
             Engine::Segmented(store) => store.commit_staged(),
             Engine::Overlaid { staged, .. } if staged.is_empty() => {}
             Engine::Overlaid { committed, staged } => committed.apply(&mut staged.take())?,
@@ -439,6 +496,7 @@ impl TaskStore {
         self.progress = self.committed_progress;
         match &mut self.engine {
             Engine::Memory(store) => store.discard_staged(),
+            Engine::Lru(store) => store.discard_staged(),
             Engine::Segmented(store) => store.discard_staged(),
             Engine::Overlaid { staged, .. } => staged.discard(),
         }
@@ -500,6 +558,7 @@ impl TaskStore {
     fn is_clean(&self) -> bool {
         match &self.engine {
             Engine::Memory(store) => store.is_clean(),
+            Engine::Lru(store) => store.entries().is_clean(),
             Engine::Segmented(store) => store.is_clean(),
             Engine::Overlaid { staged, .. } => staged.is_empty(),
         }
@@ -510,6 +569,7 @@ impl Engine {
     fn write_committed(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         match self {
             Engine::Memory(store) => store.write_committed(key, value),
+            Engine::Lru(store) => store.write_committed(key, value),
             Engine::Segmented(store) => store.write_committed(key, value),
             Engine::Overlaid { committed, .. } => {
                 let value = value.map(Bytes::copy_from_slice);

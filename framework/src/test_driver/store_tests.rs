@@ -114,3 +114,44 @@ fn a_store_of_other_types_or_name_is_an_error_that_says_so() {
         "the topology has no store count; it has: counts"
     );
 }
+
+/// Reads the entry of each record's key, and puts its value unless it is "read".
+fn recent(kind: fn() -> StoreBuilder<String, String>) -> crate::topology::TopologyBuilder {
+    let mut builder = each(|record: Text, ctx: &mut TextContext| {
+        let recent = ctx.key_value_store::<String, String>("recent")?;
+        let before = recent.get(&record.key)?;
+        if before.is_none() || record.value != "read" {
+            recent.put(&record.key, &record.value)?;
+        }
+        Ok(())
+    });
+    builder.add_state_store(kind(), &["each"]);
+    builder
+}
+
+#[test]
+fn what_was_longest_not_used_is_forgotten_and_deleted_in_the_changelog() {
+    let store = || StoreBuilder::key_value("recent", utf8(), utf8()).with_lru_entries_max(2);
+    let driver = driver(recent(store));
+    pipe(&driver, "in", "a=x@1 b=y@2 a=read@3 c=z@4").unwrap();
+    assert_eq!(
+        history(&driver, "app-recent-changelog"),
+        "a=x@1 b=y@2 b=-@4 c=z@4"
+    );
+    let listed = || {
+        let recent = driver.key_value_store::<String, String>("recent").unwrap();
+        let entries = recent.all().unwrap().into_iter();
+        entries.map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), ["a", "c"]);
+    driver.restart().unwrap();
+    assert_eq!(listed(), ["a", "c"]);
+}
+
+#[test]
+#[should_panic(expected = "only key-value stores")]
+fn a_store_of_versions_forgets_nothing_for_lack_of_use() {
+    let history = Duration::from_millis(10);
+    let store = StoreBuilder::versioned_key_value("prices", history, utf8(), utf8());
+    drop(store.with_lru_entries_max(2));
+}

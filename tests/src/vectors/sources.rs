@@ -141,9 +141,6 @@ impl Processor for Mirror {
 
 /// The store that an op describes.
 pub(super) fn store_of(op: &Fields<'_>) -> Result<StoreBuilder<Val, Val>, Unplayable> {
-    if op.get("lru").is_some() {
-        return unplayable("stores with lru");
-    }
     let millis = |name: &str| {
         let millis = op.number_or(name).unwrap_or(0);
         Duration::from_millis(millis.unsigned_abs())
@@ -164,6 +161,12 @@ pub(super) fn store_of(op: &Fields<'_>) -> Result<StoreBuilder<Val, Val>, Unplay
             }
         }
         other => return unplayable(format!("stores of kind {other}")),
+    };
+    let store = match op.number_or("lru") {
+        Some(entries) => {
+            store.with_lru_entries_max(usize::try_from(entries).expect("a number of entries"))
+        }
+        None => store,
     };
     let logged = op.get("logging").and_then(Value::as_bool).unwrap_or(true);
     op.get("type");

@@ -11,7 +11,7 @@ use super::build::{Applied, Build, named};
 use super::fields::Fields;
 use super::functions;
 use super::handles::{GroupedAs, Kinds, Stream, Table};
-use super::unplayable::{Unplayable, unplayable};
+use super::unplayable::Unplayable;
 use super::val::{Kind, Val, ValSerde, View};
 
 pub(super) fn apply(build: &mut Build, op: &Fields<'_>) -> Applied {
@@ -49,9 +49,6 @@ pub(super) fn materialized<K: View, V: View>(
     let Some(mat) = op.object_or("mat") else {
         return Ok(None);
     };
-    if mat.get("lru").is_some() {
-        return unplayable("stores with lru");
-    }
     let mut materialized = Materialized::with(K::serde_of(kinds.key), V::serde_of(kinds.value));
     if let Some(store) = mat.text_or("store") {
         materialized = match mat.number_or("versioned_ms") {
@@ -66,6 +63,10 @@ pub(super) fn materialized<K: View, V: View>(
     }
     if let Some(millis) = mat.number_or("retention_ms") {
         materialized = materialized.with_retention(Duration::from_millis(millis.unsigned_abs()));
+    }
+    if let Some(entries) = mat.number_or("lru") {
+        let entries = usize::try_from(entries).expect("a number of entries");
+        materialized = materialized.with_lru_entries_max(entries);
     }
     if mat.get("caching").and_then(Value::as_bool) == Some(false) {
         materialized = materialized.with_caching_disabled();

@@ -1,5 +1,6 @@
 //! What flows between tables: the new value of a key, and the old one where it is asked for.
 
+use onceflow_framework::Position;
 use onceflow_framework::serde::{Encoded, Serde, SerdeError, SharedSerde};
 
 /// An update of one key; `new: None` deletes it.
@@ -20,6 +21,7 @@ pub(crate) struct Aside<V> {
     /// its history (KIP-914), and `old` is not what it replaced.
     is_overtaken: bool,
     logged: Option<LoggedOld<V>>,
+    held: Option<Position>,
 }
 
 /// What Kafka Streams takes for the old value where that is not what was told as new before.
@@ -50,6 +52,7 @@ impl<V> Change<V> {
             aside: Some(Box::new(Aside {
                 is_overtaken: true,
                 logged: None,
+                held: None,
             })),
             ..self
         }
@@ -61,12 +64,26 @@ impl<V> Change<V> {
             Box::new(Aside {
                 is_overtaken: false,
                 logged: Some(logged),
+                held: None,
             })
         };
         Change {
             aside: old.map(aside).or(self.aside),
             ..self
         }
+    }
+
+    /// The same, of a record that was held back and came from there.
+    pub(crate) fn held_from(mut self, position: Option<Position>) -> Self {
+        if let Some(aside) = &mut self.aside {
+            aside.held = position;
+        }
+        self
+    }
+
+    /// Where the record came from, if a buffer that logs what is to be logged has held it back.
+    pub(crate) fn held(&self) -> Option<&Position> {
+        self.aside.as_ref().and_then(|aside| aside.held.as_ref())
     }
 
     /// Whether the row is `new` now.
@@ -90,6 +107,7 @@ impl<V> Aside<V> {
         Box::new(Aside {
             is_overtaken: self.is_overtaken,
             logged: None,
+            held: self.held,
         })
     }
 
@@ -101,6 +119,7 @@ impl<V> Aside<V> {
         let value = |value| compute(value).map_or(LoggedOld::Nothing, LoggedOld::Value);
         Box::new(Aside {
             is_overtaken: self.is_overtaken,
+            held: self.held,
             logged: self.logged.map(|logged| match logged {
                 LoggedOld::Initial => LoggedOld::Initial,
                 LoggedOld::Nothing => value(None),

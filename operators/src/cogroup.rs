@@ -370,6 +370,7 @@ fn lower<K, V, K0, V0, A>(
     A: Data,
 {
     let (sends_old, update) = (plan.keeping.sends_old(), Arc::new(update));
+    let logs_old = plan.keeping.logs_old();
     let kept = plan.materialized.kept(lowering);
     // Each stream holds its own changes of a row that they share. As long as nobody subtracts, the
     // last one told is right; an old value is not, if another stream has told the row in between.
@@ -381,6 +382,7 @@ fn lower<K, V, K0, V0, A>(
         result: result.clone(),
         store: TableStore::new(&store, kept, sends_old),
         sends_old,
+        logs_old,
         update: Arc::clone(&update),
         types: PhantomData,
     });

@@ -10,7 +10,7 @@ use onceflow_framework::serde::{Serde, SharedSerde};
 use onceflow_framework::{Fault, Record};
 
 use crate::Data;
-use crate::change::Change;
+use crate::change::{Change, LoggedOld};
 use crate::grouped::KGroupedStream;
 use crate::materialized::Materialized;
 use crate::null::{OrNull, present};
@@ -43,6 +43,7 @@ where
         let node = self
             .graph
             .add(Arc::clone(&name), &[parent], move |lowering| {
+                let logs_old = sends.logs_old();
                 let (sends_old, result, store_name) = (
                     sends.sends_old(),
                     materialized.value.clone(),
@@ -55,6 +56,7 @@ where
                     result: result.clone(),
                     store: TableStore::new(&store_name, kept, sends_old),
                     sends_old,
+                    logs_old,
                     update: Arc::clone(&update),
                     types: PhantomData,
                 };
@@ -71,6 +73,8 @@ pub(crate) struct StreamAggregate<K0, V0, K, V, A, U> {
     pub(crate) result: SharedSerde<A>,
     pub(crate) store: TableStore<K, A>,
     pub(crate) sends_old: bool,
+    /// Whether a buffer downstream logs old values, as Kafka Streams has them.
+    pub(crate) logs_old: bool,
     pub(crate) update: Arc<U>,
     pub(crate) types: PhantomData<fn(K0, V0)>,
 }
@@ -114,10 +118,12 @@ where
         // Java sends the initial value as the old one of a new row; it was never sent as a new
         // one, so subtracting it downstream would be wrong.
         let old = row.as_ref().filter(|_| self.sends_old).cloned();
+        let is_new = row.is_none();
+        let logged = (self.logs_old && is_new).then_some(LoggedOld::Initial);
         let new = (self.update)(&key, value, row).filter(|new| !self.result.is_null(new));
         let update = Update {
             key,
-            change: Change::latest(old, new),
+            change: Change::latest(old, new).logged_as(logged),
             timestamp,
             at: record.timestamp,
             headers: record.headers,

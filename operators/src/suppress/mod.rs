@@ -375,8 +375,6 @@ impl<K: Data, V: Data> KTable<K, V> {
         let node = self
             .graph
             .add(Arc::clone(&name), &[self.node], move |lowering| {
-                // What a cache tells of a new row is that there was none, in Kafka Streams too.
-                let initial = initial.filter(|_| lowering.cache_bytes_max.is_none());
                 let old_values = OldValues {
                     told: sends.tells_old(),
                     logged: sends.logs_old(),

@@ -135,7 +135,9 @@ impl<K: Data, V: Data> Suppress<K, V> {
         let Some(key) = self.key.to_vec(&record.key)? else {
             return Err(Fault::message("a null key cannot be held back"));
         };
-        let mut entry = Entry::at(record.timestamp, ctx.position(), record.headers);
+        // To Kafka Streams what was held back is still at its own position.
+        let position = record.value.held().cloned().or_else(|| ctx.position());
+        let mut entry = Entry::at(record.timestamp, position, record.headers);
         entry.old = self.logged_old(&record.key, &record.value)?;
         entry.new = self.bytes_of(record.value.new.as_ref())?;
         match self.entry_of(&key)? {
@@ -160,11 +162,14 @@ impl<K: Data, V: Data> Suppress<K, V> {
 
     /// The old value as Kafka Streams has it.
     fn logged_old(&self, key: &K, change: &Change<V>) -> Result<Option<Vec<u8>>, Fault> {
-        let initial = || self.initial.as_ref().and_then(|initial| initial(key));
-        match (change.logged_old(), &change.old) {
-            (Some(LoggedOld::Nothing), _) => Ok(None),
-            (Some(LoggedOld::Value(value)), _) | (None, Some(value)) => self.bytes_of(Some(value)),
-            (Some(LoggedOld::Initial), _) | (None, None) => self.bytes_of(initial().as_ref()),
+        match change.logged_old() {
+            None => self.bytes_of(change.old.as_ref()),
+            Some(LoggedOld::Nothing) => Ok(None),
+            Some(LoggedOld::Value(value)) => self.bytes_of(Some(value)),
+            Some(LoggedOld::Initial) => {
+                let initial = self.initial.as_ref().and_then(|initial| initial(key));
+                self.bytes_of(initial.as_ref())
+            }
         }
     }
 
@@ -232,6 +237,7 @@ impl<K: Data, V: Data> Suppress<K, V> {
         let entry = entry.expect("what is in order is in the store");
         self.bytes -= entry.size_bytes(&key);
         let typed = self.key.deserialize(Some(&key))?;
+        let position = entry.position().filter(|_| self.old_values.logged);
         let old = self.told(&key, entry.prior)?;
         let new = self.value_of(entry.new)?;
         let logged = match self.old_values.logged {
@@ -242,7 +248,9 @@ impl<K: Data, V: Data> Suppress<K, V> {
         if new.is_some() || self.end_of.is_none() {
             ctx.forward(Record {
                 key: typed,
-                value: Change::latest(old, new).logged_as(logged),
+                value: Change::latest(old, new)
+                    .logged_as(logged)
+                    .held_from(position),
                 timestamp: entry.timestamp,
                 headers: entry.headers,
             })?;

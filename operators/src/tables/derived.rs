@@ -65,8 +65,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             .graph
             .add(Arc::clone(&name), &[self.node], move |lowering| {
                 let sends_old = sends.sends_old();
-                let logs_initial = sends.logs_old() && lowering.cache_bytes_max.is_none();
-                let initial = logged_initial.filter(|_| logs_initial);
+                let initial = logged_initial.filter(|_| sends.logs_old());
                 let store_name = stored.as_ref().map(|(store, _)| Arc::clone(store));
                 let kept = stored.as_ref().map(|(_, m)| m.kept(lowering));
                 let kept = store_name.zip(kept);
@@ -110,9 +109,9 @@ impl<K: Data, V, V2: Data, F> Derived<K, V, V2, F> {
     /// Whether a buffer downstream logs an old value that was never told.
     fn logs_untold(&self, key: &K, aside: Option<&Aside<V2>>) -> bool {
         match aside.and_then(Aside::logged) {
-            Some(LoggedOld::Nothing) => false,
+            Some(LoggedOld::Nothing) | None => false,
             Some(LoggedOld::Value(_)) => true,
-            Some(LoggedOld::Initial) | None => {
+            Some(LoggedOld::Initial) => {
                 let initial = self.initial.as_ref();
                 initial.is_some_and(|initial| initial(key).is_some())
             }

@@ -81,6 +81,9 @@ where
             Before::Row(row) => {
                 let own = row.as_ref().filter(|_| tells_old);
                 let old = own.map(|own| own.value.clone());
+                if self.logs_old && row.is_none() {
+                    logged = Some(LoggedOld::Initial);
+                }
                 (row, old)
             }
             Before::Of(row) if tells_old => {
@@ -122,10 +125,9 @@ where
         headers: &Headers,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
-        let logged = self.logs_old.then_some(LoggedOld::Nothing);
         let update = Update {
             key: key.clone(),
-            change: Change::latest(None, Some(row.value.clone())).logged_as(logged),
+            change: Change::latest(None, Some(row.value.clone())),
             timestamp: row.timestamp,
             at: row.timestamp,
             headers: headers.clone(),
@@ -183,10 +185,9 @@ where
         // A segment may hold several starts; within one start the order is that of the keys.
         closed.sort_by_key(|(key, _)| key.window.start);
         for (key, row) in closed {
-            let logged = self.logs_old.then_some(LoggedOld::Nothing);
             ctx.forward(Record {
                 key,
-                value: Change::latest(None, Some(row.value)).logged_as(logged),
+                value: Change::latest(None, Some(row.value)),
                 timestamp: row.timestamp,
                 headers: headers.clone(),
             })?;

@@ -1,4 +1,5 @@
-//! The headers that a change of a row is logged with: none, or those of the record that deleted it.
+//! The headers that stores have a use for: a change of a row is logged with none, or with those of
+//! the record that deleted it; the stores of joins of streams keep theirs, or not.
 
 use onceflow_framework::Headers;
 
@@ -8,6 +9,8 @@ static NONE: Headers = Headers::new();
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LoggedHeaders {
     pub(crate) of_deletions: bool,
+    /// Whether the stores of joins of streams keep the headers that they log.
+    pub(crate) kept_by_joins: bool,
 }
 
 impl LoggedHeaders {

@@ -160,6 +160,42 @@ impl BuildOptions {
         self
     }
 
+    /// Has joins of two streams keep the headers of their records in their stores, as Kafka Streams
+    /// does with `dsl.store.format=HEADERS` (KIP-1271): whoever reads a store finds them there. The
+    /// changelogs have them with or without this.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream("orders", Consumed::<String, i64>::new());
+    /// let payments = builder.stream("payments", Consumed::<String, i64>::new());
+    /// let within = JoinWindows::of(Duration::from_millis(10));
+    /// let joined = StreamJoined::new().with_store_name("paid");
+    /// orders
+    ///     .join(&payments, |order: i64, payment: i64| payment - order, within, joined)
+    ///     .to("open", Produced::new());
+    /// let topology = builder.build_with(&BuildOptions::new().with_headers_in_joins())?;
+    ///
+    /// let driver = TestDriver::new(topology)?;
+    /// let mut by = Headers::new();
+    /// by.push("by", Some(b"ada"));
+    /// let order = Record::new("nut".to_owned(), 5, Timestamp::from_millis(1)).with_headers(by);
+    /// driver.input_topic("orders", utf8(), i64()).pipe_record(order)?;
+    /// driver.restart()?;
+    /// let kept = driver.window_store::<String, i64>("paid-this-join-store")?;
+    /// let (_, order, headers) = &kept.all_with_headers()?[0];
+    /// assert_eq!((*order, headers.last("by").is_some()), (5, true));
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_headers_in_joins(mut self) -> Self {
+        self.logged_headers.kept_by_joins = true;
+        self
+    }
+
     pub(crate) fn logged_headers(&self) -> LoggedHeaders {
         self.logged_headers
     }

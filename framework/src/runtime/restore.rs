@@ -171,8 +171,10 @@ fn take(lanes: &mut [RestoreLane], chunk: Chunk<'_>) -> Result<(), Error> {
                 );
                 return Err(Error::new(ErrorKind::Store, message));
             };
-            let entry = std::iter::once((key, record.value, record.timestamp));
-            lane.restoring.store.borrow_mut().restore(entry)?;
+            let entry = (key, record.value, record.timestamp);
+            let mut store = lane.restoring.store.borrow_mut();
+            store.restore_with(entry, record.headers)?;
+            drop(store);
             lane.done |= is_last;
         }
         Chunk::End { partition, offset } => {

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::headed::HeadedSerde;
 use super::segments::{SegmentedKey, Segments};
 use super::task_store::{ChangelogFormat, TaskStore};
 use super::timestamped::ValueAndTimestamp;
@@ -168,6 +169,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
                 size: window_size,
                 duplicates: false,
                 timestamped: false,
+                headed: false,
             },
         });
         store
@@ -266,6 +268,39 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         let windows = self.windows.as_mut();
         let spec = windows.expect("only window stores keep duplicates");
         spec.shape.duplicates = true;
+        self
+    }
+
+    /// Keeps the headers that values are put with
+    /// ([`put_with_headers`](super::WindowStore::put_with_headers)), in the store and through a
+    /// restore: [`all_with_headers`](super::WindowStore::all_with_headers) tells them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::StoreBuilder;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let clicks = StoreBuilder::window("clicks", hour, hour, utf8(), i64()).with_headers();
+    /// assert_eq!(clicks.name(), "clicks");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it is not a window store, or one with timestamps.
+    #[must_use]
+    pub fn with_headers(mut self) -> Self {
+        let is_plain = self.kind == StoreKind::Window;
+        let windows = self.windows.as_mut().filter(|_| is_plain);
+        let spec = windows.expect("only plain window stores keep headers");
+        if !spec.shape.headed {
+            spec.shape.headed = true;
+            self.serdes = Arc::new(StoreSerdes {
+                key: self.serdes.key.clone(),
+                value: SharedSerde::new(HeadedSerde(self.serdes.value.clone())),
+            });
+        }
         self
     }
 
@@ -521,7 +556,9 @@ pub(crate) struct StoreSpec {
 impl StoreSpec {
     /// An empty store for one task.
     pub(crate) fn create(&self) -> TaskStore {
+        let is_headed = self.windows.is_some_and(|windows| windows.shape.headed);
         let format = match self.kind {
+            StoreKind::Window if is_headed => ChangelogFormat::Headed,
             StoreKind::KeyValue | StoreKind::Window | StoreKind::Session | StoreKind::Buffer => {
                 ChangelogFormat::Plain
             }

@@ -29,6 +29,7 @@ mod memory;
 mod lru;
 mod segments;
 mod history;
+mod headed;
 mod task_store;
 mod cursor;
 mod raw_store;

@@ -12,6 +12,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::changelog::NO_HEADERS;
+use super::headed::write_headers;
 use super::history::{self, Version};
 use super::lru::LruStore;
 use super::memory::MemoryStore;
@@ -22,6 +24,7 @@ use super::store::{ByteStore, KeyRange};
 pub(super) use super::store::View;
 use super::versioned::VersionPut;
 use crate::error::Error;
+use crate::record::Headers;
 use crate::time::Timestamp;
 
 /// How the value of a changelog record becomes the value in the store.
@@ -31,6 +34,8 @@ pub(crate) enum ChangelogFormat {
     Plain,
     /// The store puts the record's timestamp (8 bytes, big-endian) before the value.
     Timestamped,
+    /// The store puts the record's headers before the value.
+    Headed,
     /// A version of the key, at the record's timestamp: the store keeps it beside the others for
     /// that long.
     Versioned { retention_ms: i64 },
@@ -41,9 +46,11 @@ pub(super) const TIMESTAMP_BYTES: usize = 8;
 
 impl ChangelogFormat {
     /// Appends what a store holds for a changelog record.
-    fn write(self, value: &[u8], timestamp: Timestamp, stored: &mut Vec<u8>) {
-        if self == ChangelogFormat::Timestamped {
-            begin_timestamped(timestamp, stored);
+    fn write(self, value: &[u8], of: (Timestamp, &Headers), stored: &mut Vec<u8>) {
+        match self {
+            ChangelogFormat::Timestamped => begin_timestamped(of.0, stored),
+            ChangelogFormat::Headed => write_headers(of.1, stored),
+            ChangelogFormat::Plain | ChangelogFormat::Versioned { .. } => {}
         }
         stored.extend_from_slice(value);
     }
@@ -505,32 +512,39 @@ impl TaskStore {
     /// Takes over changelog records, oldest first: they are committed by definition.
     pub(crate) fn restore<'r>(
         &mut self,
-        records: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>, Timestamp)>,
+        mut records: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>, Timestamp)>,
+    ) -> Result<(), Error> {
+        records.try_for_each(|record| self.restore_with(record, &NO_HEADERS))
+    }
+
+    /// As [`restore`](Self::restore), of one record with its headers.
+    pub(crate) fn restore_with(
+        &mut self,
+        (key, value, timestamp): (&[u8], Option<&[u8]>, Timestamp),
+        headers: &Headers,
     ) -> Result<(), Error> {
         assert!(self.is_clean(), "a store is restored before its task runs");
-        for (key, value, timestamp) in records {
-            if let ChangelogFormat::Versioned { retention_ms } = self.format {
-                let from_ms = timestamp.as_millis();
-                let version = Version { from_ms, value };
-                self.restore_version(key, version, retention_ms)?;
-                continue;
-            }
-            let value = value.map(|value| {
-                self.restored.clear();
-                self.format.write(value, timestamp, &mut self.restored);
-                &self.restored[..]
-            });
-            let Some(segments) = &self.segments else {
-                self.engine.write_committed(key, value)?;
-                continue;
-            };
-            let (stored_key, time_ms) = segments.stored_key(key)?;
-            let sequence = segments.sequence_of(key);
-            self.progress.sequence = self.progress.sequence.max(sequence);
-            if value.is_none() && sequence > 0 {
-                // The deletion of what was never there: it did not age the store then, either.
-                continue;
-            }
+        if let ChangelogFormat::Versioned { retention_ms } = self.format {
+            let from_ms = timestamp.as_millis();
+            let version = Version { from_ms, value };
+            self.restore_version(key, version, retention_ms)?;
+            self.committed_progress = self.progress;
+            return Ok(());
+        }
+        let value = value.map(|value| {
+            self.restored.clear();
+            let of = (timestamp, headers);
+            self.format.write(value, of, &mut self.restored);
+            &self.restored[..]
+        });
+        let Some(segments) = &self.segments else {
+            return self.engine.write_committed(key, value);
+        };
+        let (stored_key, time_ms) = segments.stored_key(key)?;
+        let sequence = segments.sequence_of(key);
+        self.progress.sequence = self.progress.sequence.max(sequence);
+        // The deletion of what was never there did not age the store then, either.
+        if value.is_some() || sequence == 0 {
             self.progress.observe(time_ms);
             self.engine.write_committed(&stored_key, value)?;
         }

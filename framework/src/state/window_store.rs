@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::builder::StoreSerdes;
 use super::changelog::{Changelog, NO_HEADERS};
 use super::cursor::EntryRef;
+use super::headed::{split_headers, write_headers};
 use super::segments::Segments;
 use super::staged::Direction;
 use super::task_store::TaskStore;
@@ -46,6 +47,8 @@ pub(crate) struct WindowShape {
     pub(crate) duplicates: bool,
     /// Whether the first bytes of values are a time, which the changelog has elsewhere.
     pub(crate) timestamped: bool,
+    /// Whether values begin with the headers that came with them, which the changelog has elsewhere.
+    pub(crate) headed: bool,
 }
 
 impl<K: 'static, V: 'static> WindowStore<K, V> {
@@ -175,6 +178,7 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
             true => self.raw.store.borrow_mut().next_sequence(),
             false => 0,
         };
+        let mut with_headers = Vec::new();
         let (logged, logged_at) = match stored {
             Some(bytes) if self.shape.timestamped => {
                 let (time, value) = split_timestamp(bytes);
@@ -182,6 +186,14 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
             }
             // A tombstone is logged at the time of the record being processed.
             stored => (stored, None),
+        };
+        let stored = match stored {
+            Some(value) if self.shape.headed => {
+                write_headers(headers, &mut with_headers);
+                with_headers.extend_from_slice(value);
+                Some(&with_headers[..])
+            }
+            stored => stored,
         };
         let write = Write {
             stored,
@@ -218,10 +230,15 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// # Ok::<(), onceflow_framework::Error>(())
     /// ```
     ///
+    /// # Panics
+    ///
+    /// When the store keeps headers: there are none here to keep.
+    ///
     /// # Errors
     ///
     /// When `start` is negative, or key or value cannot be serialized.
     pub fn stage(&self, key: &K, value: Option<&V>, start: Timestamp) -> Result<usize, Error> {
+        assert!(!self.shape.headed, "what is staged has no headers");
         let mut length = 0;
         self.raw.with_bytes_of(&self.value, value, |stored| {
             length = stored.map_or(0, <[u8]>::len);
@@ -524,6 +541,46 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
     /// ```
     pub fn all(&self) -> impl Iterator<Item = Result<(Windowed<K>, V), Error>> + use<K, V> {
         self.of_all(Times::ALL, Direction::Forward)
+    }
+
+    /// Every entry that is not expired, with its headers: none where the store
+    /// [keeps none](super::StoreBuilder::with_headers).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onceflow_framework::serde::{i64, utf8};
+    /// use onceflow_framework::state::{StoreBuilder, WindowStore};
+    /// use onceflow_framework::test_driver::TestStores;
+    /// use onceflow_framework::{Headers, Timestamp};
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let clicks = StoreBuilder::window("clicks", minute, minute, utf8(), i64()).with_headers();
+    /// let stores = TestStores::new().with(clicks);
+    /// let clicks: WindowStore<String, i64> = stores.open().window("clicks")?;
+    /// let mut by = Headers::new();
+    /// by.push("by", Some(b"ada"));
+    /// clicks.put_with_headers(&"home".to_owned(), Some(&3), Timestamp::from_millis(1), &by)?;
+    /// let kept = clicks.all_with_headers().collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!((kept[0].1, &kept[0].2), (3, &by));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    pub fn all_with_headers(
+        &self,
+    ) -> impl Iterator<Item = Result<(Windowed<K>, V, Headers), Error>> + use<K, V> {
+        let mut cursor = self.raw.scan_all(Times::ALL, Direction::Forward);
+        let (raw, value, shape) = (self.raw.clone(), self.value.clone(), self.shape);
+        let read = move |(key, bytes): EntryRef<'_>| {
+            let (key, start) = split_key(key);
+            let window = Window::new(start, start + shape.size);
+            let key = Windowed::new(raw.read(&raw.key, key)?, window);
+            let headers = match shape.headed {
+                true => split_headers(bytes).map(|(headers, _)| headers),
+                false => None,
+            };
+            Ok((key, raw.read(&value, bytes)?, headers.unwrap_or_default()))
+        };
+        std::iter::from_fn(move || Some(cursor.next()?.and_then(&read)))
     }
 
     /// As [`all`](Self::all), backwards.

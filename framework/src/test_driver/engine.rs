@@ -496,11 +496,13 @@ impl Engine {
         let log = self.setup.capture.log(topic);
         let mut store = durable.store.borrow_mut();
         let Some(mut replay) = durable.replay else {
-            let records = log.partition(partition);
-            return store.restore(records.filter_map(|record| {
-                let key = record.key.as_deref()?;
-                Some((key, record.value.as_deref(), record.timestamp))
-            }));
+            return log.partition(partition).try_for_each(|record| {
+                let Some(key) = record.key.as_deref() else {
+                    return Ok(());
+                };
+                let entry = (key, record.value.as_deref(), record.timestamp);
+                store.restore_with(entry, &record.headers)
+            });
         };
         let queue = running.queues.iter().find(|queue| queue.topic == topic);
         let processed = queue.map_or(0, |queue| queue.next);

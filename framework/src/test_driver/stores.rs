@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::processor::{StoreLog, StoreSlot, TaskScope};
+use crate::record::Headers;
 use crate::state::{
     Changelog, KeyValueStore, SessionStore, StoreKind, StoreSerdes, TimestampedKeyValueStore,
     ValueAndTimestamp, VersionedKeyValueStore, VersionedRecord, WindowStore, WindowedStoreSpec,
@@ -218,6 +219,28 @@ impl<K: 'static, V: 'static> TestWindowStore<K, V> {
             let view = WindowStore::new((store, log), serdes, spec.segments, spec.shape);
             view.all().collect()
         })
+    }
+
+    /// Every entry that is not expired, with its headers: none where the store
+    /// [keeps none](crate::state::StoreBuilder::with_headers).
+    ///
+    /// # Errors
+    ///
+    /// When stored bytes cannot be read.
+    pub fn all_with_headers(&self) -> Result<Vec<(Windowed<K>, V, Headers)>, Error> {
+        self.parts.all_windowed(|store, log, serdes, spec| {
+            let view = WindowStore::new((store, log), serdes, spec.segments, spec.shape);
+            view.all_with_headers().collect()
+        })
+    }
+
+    /// Whether the store [keeps headers](crate::state::StoreBuilder::with_headers).
+    #[must_use]
+    pub fn keeps_headers(&self) -> bool {
+        let headed = self
+            .parts
+            .all_windowed(|_, _, _, spec| Ok(vec![spec.shape.headed]));
+        headed.is_ok_and(|headed| headed.contains(&true))
     }
 }
 

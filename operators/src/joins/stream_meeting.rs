@@ -292,6 +292,10 @@ impl<KT: Data, VS: Data, VS2: Data, F> Parts<KT, VS, VS2, F> {
         let key = K::serde(self.joined.key.clone());
         let built = StoreBuilder::window(&**store, retention, size, key, value.clone());
         let built = self.joined.store(built.with_duplicates());
+        let built = match lowering.logged_headers.kept_by_joins {
+            true => built.with_headers(),
+            false => built,
+        };
         lowering.topology().add_state_store(built, &[name]);
     }
 

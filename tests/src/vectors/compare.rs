@@ -147,7 +147,8 @@ pub(super) struct Listing<'j> {
     pub(super) rows: &'j Value,
     /// The records' times: versions are listed if they can be read at one of them.
     pub(super) times: &'j BTreeSet<i64>,
-    /// Whether a row ends with its headers. Those of tables are empty, in Java too.
+    /// Whether a row ends with its headers. Those of tables are empty, in Java too; those of the
+    /// stores of joins are not.
     pub(super) has_headers: bool,
 }
 
@@ -206,6 +207,12 @@ fn listed_rows_of(
     name: &str,
     listing: &Listing<'_>,
 ) -> Result<Vec<String>, Error> {
+    if let Ok(store) = driver.window_store::<Val, Val>(name)
+        && store.keeps_headers()
+    {
+        let rows = store.all_with_headers()?.into_iter();
+        return Ok(rows.map(headed_row).collect());
+    }
     let rows = rows_of(driver, name, listing.times)?;
     let is_versioned = driver.versioned_key_value_store::<Val, Val>(name).is_ok();
     if !listing.has_headers || is_versioned {
@@ -213,6 +220,17 @@ fn listed_rows_of(
     }
     let with_headers = |row: String| format!("{},[]]", row.strip_suffix(']').unwrap_or(&row));
     Ok(rows.into_iter().map(with_headers).collect())
+}
+
+/// A row of a join's store, whose time is the start of its window.
+fn headed_row((key, value, headers): (Windowed<Val>, Val, Headers)) -> String {
+    let headers = headers.iter().map(|header| {
+        let value = header.value.as_deref();
+        json!([&*header.key, value.map(String::from_utf8_lossy)])
+    });
+    let start = key.window.start.as_millis();
+    let (key, value) = (json_of(&key.key), json_of(&value));
+    json!([key, start, value, start, headers.collect::<Vec<_>>()]).to_string()
 }
 
 /// The rows of a store, whose types are tried.

@@ -93,13 +93,6 @@ pub(super) fn case(case: &Fields<'_>) -> Result<Vec<Difference>, Unplayable> {
     let extractor = config.text_or("default.timestamp.extractor");
     let mut build = Build::new(extractor.unwrap_or("fail"));
     let options = build_options(&config);
-    if keeps_headers(&config)
-        && ops
-            .iter()
-            .any(|op| op["op"] == "join" && op["window"].is_object())
-    {
-        return unplayable("headers in the stores of joins");
-    }
     config.done();
     for op in ops {
         build.apply(op)?;
@@ -217,7 +210,7 @@ fn keeps_headers(config: &Fields<'_>) -> bool {
 fn build_options(config: &Fields<'_>) -> BuildOptions {
     let mut options = BuildOptions::new();
     if keeps_headers(config) {
-        options = options.with_headers_of_deletions();
+        options = options.with_headers_of_deletions().with_headers_in_joins();
     }
     if config.text_or("topology.optimization") == Some("all") {
         options = options.with_optimization();

@@ -30,15 +30,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Where its record came from; none if that was nowhere.
-    pub(crate) fn position(&self) -> Option<Position> {
-        let topic = std::str::from_utf8(&self.topic).ok()?;
-        (self.partition >= 0).then(|| Position {
-            topic_partition: TopicPartition::new(topic, self.partition),
-            offset: Offset::new(self.offset),
-        })
-    }
-
     /// Of a change without values yet, from the record at that position.
     pub(crate) fn at(timestamp: Timestamp, position: Option<Position>, headers: Headers) -> Self {
         let (topic, partition, offset) = match position {

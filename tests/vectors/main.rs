@@ -30,7 +30,7 @@ const FAMILIES: [(&str, Must); 21] = [
     ("global-join", Must::Pass),
     ("grouped", Must::Pass),
     ("grouped-table", Must::Pass),
-    ("headers", Must::PassIfKnown),
+    ("headers", Must::Pass),
     ("hopping", Must::Pass),
     ("naming", Must::Pass),
     ("processor", Must::Pass),

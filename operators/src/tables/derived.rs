@@ -47,6 +47,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         // Rows that were never there are not deleted again, if that costs no store.
         if nothing == Nothing::Swallowed && self.keeping.send_old_values(Cost::Nothing) {
             keeping.send_old_values(Cost::Nothing);
+            // But what a new row begins with is to Kafka Streams a row that ends.
+            self.keeping.log_old_values();
         }
         // To a history it is news that there was no row at a time.
         let nothing = match self.keeping.history() {
@@ -60,12 +62,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         let initial = self.initial.clone().filter(|_| own.is_none());
         let initial = initial
             .map(|above| -> Initial<K, V2> { Arc::new(move |key| beginning(key, above(key))) });
-        let logged_initial = initial.clone();
+        let (logged_initial, above) = (initial.clone(), Rc::clone(&self.keeping));
         let node = self
             .graph
             .add(Arc::clone(&name), &[self.node], move |lowering| {
                 let sends_old = sends.sends_old();
-                let initial = logged_initial.filter(|_| sends.logs_old());
+                let initial = logged_initial.filter(|_| above.logs_old());
                 let store_name = stored.as_ref().map(|(store, _)| Arc::clone(store));
                 let kept = stored.as_ref().map(|(_, m)| m.kept(lowering));
                 let kept = store_name.zip(kept);
@@ -99,14 +101,14 @@ struct Derived<K, V, V2, F> {
     store: Option<TableStore<K, V2>>,
     sends_old: bool,
     nothing: Nothing,
-    /// What rows begin with, where a buffer downstream logs it.
+    /// What rows begin with, if the table above says of a change that a row began.
     initial: Option<Initial<K, V2>>,
     compute: Arc<F>,
     types: PhantomData<fn(V)>,
 }
 
 impl<K: Data, V, V2: Data, F> Derived<K, V, V2, F> {
-    /// Whether a buffer downstream logs an old value that was never told.
+    /// Whether there is an old value to Kafka Streams, though none was told.
     fn logs_untold(&self, key: &K, aside: Option<&Aside<V2>>) -> bool {
         match aside.and_then(Aside::logged) {
             Some(LoggedOld::Nothing) | None => false,

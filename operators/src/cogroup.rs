@@ -43,6 +43,10 @@ const MERGE: &str = "COGROUPKSTREAM-MERGE-";
 /// without windows and in sliding ones; in tumbling, hopping and session windows it is aggregated
 /// where the types let the fold see it. In windows, stream time is each input's own: what is late for
 /// one may be on time for the other.
+///
+/// A time window is kept until the slowest input is past it, but no more than a day longer than
+/// without the others: an input that falls silent costs memory. With
+/// [`Materialized::with_retention`] windows are kept for just that long behind the fastest.
 pub struct CogroupedKStream<K, A> {
     pub(crate) graph: Graph,
     inputs: Vec<Rc<dyn Input<K, A>>>,
@@ -259,7 +263,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             init,
             windows,
             keeping: Rc::clone(&keeping),
-            shared: SharedStore::default(),
+            shared: SharedStore::of_streams(self.inputs.len()),
         });
         let parents = self.inputs.iter().map(|input| input.parent(&store));
         let parents: Vec<NodeId> = parents.collect();
@@ -372,9 +376,6 @@ fn lower<K, V, K0, V0, A>(
     let (sends_old, update) = (plan.keeping.sends_old(), Arc::new(update));
     let logs_old = plan.keeping.logs_old();
     let kept = plan.materialized.kept(lowering);
-    // Each stream holds its own changes of a row that they share. As long as nobody subtracts, the
-    // last one told is right; an old value is not, if another stream has told the row in between.
-    let kept = if sends_old { kept.at_once() } else { kept };
     let (result, store) = (plan.materialized.value.clone(), Arc::clone(&plan.store));
     lowering.processor(name, move || StreamAggregate::<K0, V0, K, V, A, _> {
         key: grouped.key.clone(),

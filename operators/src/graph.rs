@@ -283,6 +283,7 @@ impl Graph {
             lowering.repartition = node.repartition;
             lowering.cache_bytes_max = options.cache_bytes_max();
             lowering.logged_headers = options.logged_headers();
+            lowering.store_type = options.store_type();
             lowering.reuses_source_topics = options.reuses_source_topics();
             lowering.simplifies_self_joins = options.simplifies_self_joins();
             (node.write)(&mut lowering);

@@ -11,6 +11,7 @@ use crate::Data;
 use crate::graph::NodeId;
 use crate::logged_headers::LoggedHeaders;
 use crate::repartition::RepartitionNames;
+use crate::store_type::StoreType;
 
 /// A topology in the making, seen by one node.
 pub(crate) struct Lowering<'t> {
@@ -24,6 +25,8 @@ pub(crate) struct Lowering<'t> {
     pub(crate) cache_bytes_max: Option<usize>,
     /// What changes of rows are logged with.
     pub(crate) logged_headers: LoggedHeaders,
+    /// Whose answers stores give that were not told.
+    pub(crate) store_type: StoreType,
     /// Whether tables are restored from the topics that they read.
     pub(crate) reuses_source_topics: bool,
     /// Whether a stream that is joined with itself is kept once.
@@ -45,6 +48,7 @@ impl<'t> Lowering<'t> {
             keeps_null_keys: false,
             cache_bytes_max: None,
             logged_headers: LoggedHeaders::default(),
+            store_type: StoreType::default(),
             reuses_source_topics: false,
             simplifies_self_joins: false,
             repartition: None,

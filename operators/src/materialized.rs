@@ -12,6 +12,7 @@ use onceflow_framework::topology::{Consumed, TopicName, TopologyBuilder};
 use crate::Data;
 use crate::graph::Graph;
 use crate::lowering::Lowering;
+use crate::store_type::StoreType;
 use crate::table_store::{Kept, Rows};
 
 /// The store of a table: its name, serdes and changelog.
@@ -36,6 +37,8 @@ pub struct Materialized<K, V> {
     /// The topic that the table is a copy of, and how it is read, if it needs no changelog.
     copied: Option<Copied<K, V>>,
     retention: Option<Duration>,
+    /// Whose answers it gives, if not those of the whole topology.
+    store_type: Option<StoreType>,
     /// How far back its versions go, if they are kept.
     history: Option<Duration>,
     /// How many rows there is room for; any number if none.
@@ -105,6 +108,7 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             changelog_config: BTreeMap::new(),
             copied: None,
             retention: None,
+            store_type: None,
             history: None,
             lru_entries_max: None,
         }
@@ -301,6 +305,27 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
         self
     }
 
+    /// Has the table's store answer as that one of Kafka Streams, whatever the topology is
+    /// [built with](crate::BuildOptions::with_store_type) (KIP-591).
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let as_on_disk: Materialized<String, i64> =
+    ///     Materialized::as_store("clicks").with_store_type(StoreType::RocksDb);
+    /// # let _ = as_on_disk;
+    /// ```
+    #[must_use]
+    pub fn with_store_type(mut self, store_type: StoreType) -> Self {
+        self.store_type = Some(store_type);
+        self
+    }
+
+    /// Whose answers its store gives.
+    pub(crate) fn store_type(&self, lowering: &Lowering<'_>) -> StoreType {
+        self.store_type.unwrap_or(lowering.store_type)
+    }
+
     /// How far back the table's rows can be read as of a time; none without versions.
     pub(crate) fn history(&self) -> Option<Duration> {
         self.history
@@ -427,6 +452,7 @@ impl<K, V> Clone for Materialized<K, V> {
             changelog_config: self.changelog_config.clone(),
             copied: self.copied.clone(),
             retention: self.retention,
+            store_type: self.store_type,
             history: self.history,
             lru_entries_max: self.lru_entries_max,
         }

@@ -21,6 +21,7 @@ use onceflow_framework::topology::TopicName;
 use crate::graph::{Node, NodeId, Nodes, distinct};
 use crate::logged_headers::LoggedHeaders;
 use crate::repartition::RepartitionNames;
+use crate::store_type::StoreType;
 use crate::stream::Changes;
 
 /// How a topology is built: Kafka Streams' settings that concern the topology alone.
@@ -45,6 +46,7 @@ pub struct BuildOptions {
     explicit_names: bool,
     cache_bytes_max: Option<usize>,
     logged_headers: LoggedHeaders,
+    store_type: StoreType,
 }
 
 impl BuildOptions {
@@ -109,8 +111,7 @@ impl BuildOptions {
     /// default, holds nothing back.
     ///
     /// Nothing is held across a commit, so results come as soon as without; there are fewer.
-    /// Windows that are emitted when they close, versioned tables, and cogroups in windows or
-    /// with a table behind them that subtracts old values tell as much as without.
+    /// Windows that are emitted when they close and versioned tables tell as much as without.
     ///
     /// ```
     /// use onceflow::prelude::*;
@@ -194,6 +195,29 @@ impl BuildOptions {
     pub fn with_headers_in_joins(mut self) -> Self {
         self.logged_headers.kept_by_joins = true;
         self
+    }
+
+    /// Has stores answer as those of Kafka Streams that an application used there
+    /// (`dsl.store.suppliers.class`, KIP-591): they differ in one point, see [`StoreType`].
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let options = BuildOptions::new().with_store_type(StoreType::RocksDb);
+    /// let builder = StreamsBuilder::new();
+    /// let _clicks: KTable<String, i64> = builder.table("clicks", Consumed::new());
+    /// let topology = builder.build_with(&options)?;
+    /// # let _ = topology;
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_store_type(mut self, store_type: StoreType) -> Self {
+        self.store_type = store_type;
+        self
+    }
+
+    pub(crate) fn store_type(&self) -> StoreType {
+        self.store_type
     }
 
     pub(crate) fn logged_headers(&self) -> LoggedHeaders {

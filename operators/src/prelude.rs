@@ -13,8 +13,8 @@ pub use crate::{
     BuildOptions, CogroupedKStream, Data, Deduplicated, EmitStrategy, ForeignKeyJoin, GlobalKTable,
     Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
     Named, OrNull, Printed, Repartitioned, SessionWindowedCogroupedKStream, SessionWindowedKStream,
-    SessionWindows, SlidingWindows, StreamJoined, StreamsBuilder, Suppressed, TableJoined,
-    TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
+    SessionWindows, SlidingWindows, StoreType, StreamJoined, StreamsBuilder, Suppressed,
+    TableJoined, TimeWindowedCogroupedKStream, TimeWindowedKStream, TimeWindows, UnlimitedWindows,
 };
 pub use onceflow_framework::handler::{
     ErrorContext, OnBadRecord, OnFailedRecord, OnRefusedOutput, Response, Retry, UncaughtResponse,

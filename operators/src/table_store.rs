@@ -7,7 +7,6 @@
 //!                                                        └─> past the history: refused, not told
 //! ```
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use onceflow_framework::processor::Context;
@@ -20,7 +19,7 @@ use onceflow_framework::{Error, Fault, Record};
 use crate::Data;
 use crate::change::Change;
 use crate::logged_headers::LoggedHeaders;
-use crate::write_back::{Held, Update, WriteBack};
+use crate::write_back::{Held, SharedWriteBack, Update, WriteBack};
 
 /// What a table's store keeps of a row, and when a change of it is told.
 #[derive(Debug, Clone, Copy)]
@@ -40,25 +39,14 @@ pub(crate) struct Kept {
     pub(crate) logged_headers: LoggedHeaders,
 }
 
-impl Kept {
-    /// The same, without anything held back.
-    pub(crate) fn at_once(self) -> Self {
-        let rows = match self.rows {
-            Rows::HeldBack { .. } => Rows::Latest,
-            rows => rows,
-        };
-        Kept { rows, ..self }
-    }
-}
-
 /// A table's store: named when it is built, opened by `init`.
 pub(crate) struct TableStore<K, V> {
     name: Arc<str>,
     kept: Kept,
     opened: Option<Opened<K, V>>,
     sends_old: bool,
-    /// Holds changes back, if the table is cached.
-    held: Option<RefCell<WriteBack<K, V>>>,
+    /// Holds changes back, if the table is cached and open.
+    held: Option<SharedWriteBack<K, V>>,
 }
 
 enum Opened<K, V> {
@@ -87,16 +75,12 @@ impl<K: Data, V: Data> TableRow<'_, K, V> {
 
 impl<K: Data, V: Data> TableStore<K, V> {
     pub(crate) fn new(name: &Arc<str>, kept: Kept, sends_old: bool) -> Self {
-        let held = match kept.rows {
-            Rows::HeldBack { bytes_max } => Some(RefCell::new(WriteBack::new(bytes_max))),
-            Rows::Latest | Rows::Versions => None,
-        };
         TableStore {
             name: Arc::clone(name),
             kept,
             opened: None,
             sends_old,
-            held,
+            held: None,
         }
     }
 
@@ -107,6 +91,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
                 Opened::Rows(ctx.timestamped_key_value_store(&self.name)?)
             }
         });
+        if let Rows::HeldBack { bytes_max } = self.kept.rows {
+            self.held = Some(WriteBack::of_store(&self.name, bytes_max, ctx.stores()));
+        }
         Ok(())
     }
 

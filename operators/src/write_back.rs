@@ -11,9 +11,14 @@
 //! - Nothing is held across a commit: what a batch changed is logged and forwarded within it.
 //! - Rows are told in the order of their last updates; a row that was not there and is not there
 //!   is not told at all. Both as Kafka Streams' record cache does.
+//! - There is one of a store: where several processors write to it, the streams of a cogroup, what
+//!   one holds is told by the first that flushes.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
+use onceflow_framework::processor::ConnectedStores;
 use onceflow_framework::state::Row;
 use onceflow_framework::{Error, Headers, Timestamp};
 
@@ -59,9 +64,22 @@ pub(crate) struct WriteBack<K, V> {
     numbers: HashMap<Box<[u8]>, u64>,
 }
 
+/// What is held back of a store, in one task.
+pub(crate) type SharedWriteBack<K, V> = Rc<RefCell<WriteBack<K, V>>>;
+
 impl<K: Data, V: Data> WriteBack<K, V> {
-    /// Holds as much as fits in `bytes_max`.
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    /// What all hold back who write to that store: as much as fits in `bytes_max`.
+    pub(crate) fn of_store(
+        store: &str,
+        bytes_max: usize,
+        stores: &ConnectedStores,
+    ) -> SharedWriteBack<K, V> {
+        // No name of a store has a colon.
+        let name = format!("{store}:held");
+        stores.shared(&name, || RefCell::new(WriteBack::new(bytes_max)))
+    }
+
+    fn new(bytes_max: usize) -> Self {
         WriteBack {
             bytes_max,
             bytes: 0,

@@ -142,7 +142,13 @@ impl Processor for Letters {
 }
 
 /// Tables in windows and in sessions, each of which a table without windows sums up by start.
-const TABLES: [&str; 3] = ["hopping", "sliding", "sessions"];
+const TABLES: [&str; 5] = [
+    "hopping",
+    "sliding",
+    "sessions",
+    "cogrouped",
+    "cogrouped-sessions",
+];
 
 /// Counts letters in windows and in sessions.
 fn counts_in_windows(options: &BuildOptions) -> TestDriver {
@@ -153,10 +159,24 @@ fn counts_in_windows(options: &BuildOptions) -> TestDriver {
     let hopping = TimeWindows::of_size_and_grace(ms(10), ms(20)).advance_by(ms(5));
     let sliding = SlidingWindows::of_time_difference_and_grace(ms(7), ms(20));
     let sessions = SessionWindows::of_inactivity_gap_and_grace(ms(6), ms(20));
+    // Both streams change the same rows within one batch.
+    let letters = lines.flat_map_values(|line| line.chars().map(String::from).collect::<Vec<_>>());
+    let once_more = letters.map_values(|letter| letter.repeat(2));
+    let once_more = once_more.group_by_key(Grouped::new());
+    let cogrouped = letters
+        .group_by_key(Grouped::new())
+        .cogroup(|_, _, count: i64| count + 1)
+        .cogroup(&once_more, |_, _, count| count + 1);
     let tables = [
         grouped.windowed_by(hopping).count(),
         grouped.windowed_by(sliding).count(),
         grouped.windowed_by(sessions).count(),
+        cogrouped
+            .windowed_by(hopping)
+            .aggregate(|| 0, Materialized::new()),
+        cogrouped
+            .windowed_by(sessions)
+            .aggregate(|| 0, |_, a, b| a + b, Materialized::new()),
     ];
     for (name, table) in TABLES.iter().zip(tables) {
         let rows = table.to_stream();

@@ -23,7 +23,7 @@ enum Must {
 
 /// By file.
 const FAMILIES: [(&str, Must); 21] = [
-    ("cogroup", Must::NotYet),
+    ("cogroup", Must::Pass),
     ("compositions", Must::Pass),
     ("errors-and-time", Must::Pass),
     ("foreign-key-join", Must::Pass),
@@ -37,7 +37,7 @@ const FAMILIES: [(&str, Must); 21] = [
     ("session", Must::Pass),
     ("sliding", Must::Pass),
     ("stateless", Must::PassIfKnown),
-    ("stream-join", Must::NotYet),
+    ("stream-join", Must::Pass),
     ("stream-table-join", Must::Pass),
     (
         "suppress",
@@ -45,7 +45,7 @@ const FAMILIES: [(&str, Must); 21] = [
     ),
     ("table", Must::Pass),
     ("table-join", Must::Pass),
-    ("tumbling", Must::NotYet),
+    ("tumbling", Must::Pass),
     ("versioned", Must::Pass),
 ];
 

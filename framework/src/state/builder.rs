@@ -55,6 +55,8 @@ pub struct StoreBuilder<K, V> {
     changelog_config: BTreeMap<String, String>,
     serdes: Arc<StoreSerdes<K, V>>,
     windows: Option<WindowedStoreSpec>,
+    /// Whether a windowed store reads the entry at the very edge of its retention, too.
+    reads_edge: bool,
     history_retention_ms: i64,
     entries_max: Option<NonZeroUsize>,
 }
@@ -336,6 +338,35 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
         self
     }
 
+    /// Has a window or session store read the entry that lies behind the highest time by just its
+    /// retention, too, as Kafka Streams' store on disk of results that are told on close does.
+    ///
+    /// # Panics
+    ///
+    /// When it is neither a window nor a session store.
+    #[must_use]
+    pub fn with_readable_edge(mut self) -> Self {
+        assert!(self.windows.is_some(), "only windowed stores have an edge");
+        self.reads_edge = true;
+        self
+    }
+
+    /// Has a window or session store hold entries that are past the retention for streams that are
+    /// behind, up to that long. They are found only in a view
+    /// [`with_held`](super::WindowStore::with_held) entries, and go when the slowest stream
+    /// [is past them](super::WindowStore::needed_at), too.
+    ///
+    /// # Panics
+    ///
+    /// When it is neither a window nor a session store.
+    #[must_use]
+    pub fn with_hold(mut self, hold: Duration) -> Self {
+        let windows = self.windows.as_mut();
+        let spec = windows.expect("only windowed stores hold entries");
+        spec.segments.held_ms = duration_millis(hold);
+        self
+    }
+
     fn new(
         name: String,
         kind: StoreKind,
@@ -353,6 +384,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
             changelog_config: BTreeMap::new(),
             serdes,
             windows: None,
+            reads_edge: false,
             history_retention_ms: 0,
             entries_max: None,
         }
@@ -427,7 +459,7 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
     }
 
     pub(crate) fn into_spec(mut self) -> StoreSpec {
-        if let Some(windows) = &self.windows {
+        if let Some(windows) = &mut self.windows {
             let policy = match windows.shape.duplicates {
                 true => "delete",
                 false => "compact,delete",
@@ -441,6 +473,8 @@ impl<K: 'static, V: 'static> StoreBuilder<K, V> {
                 let config = self.changelog_config.entry(name.to_owned());
                 config.or_insert(value);
             }
+            let edge_ms = i64::from(self.reads_edge);
+            windows.segments.retention_ms = retention.saturating_add(edge_ms);
         }
         if self.kind == StoreKind::VersionedKeyValue {
             // A version that compaction removes could not be restored.

@@ -11,6 +11,8 @@
 //! - Stored keys are ordered by segment first, so a scan visits segments one after the other.
 //! - A segment goes once its last entry is past the retention; what is past it in a live segment
 //!   is hidden by the views, so the interval changes no answer.
+//! - What somebody who is behind may still need goes later: when the slowest is past it, too, or
+//!   when it is held for as long as it may be.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -52,6 +54,8 @@ impl SegmentedKey {
 pub(crate) struct Segments {
     pub(crate) key: SegmentedKey,
     pub(crate) retention_ms: i64,
+    /// How much longer entries are held for those who are behind.
+    pub(crate) held_ms: i64,
     pub(crate) interval_ms: i64,
 }
 
@@ -61,8 +65,25 @@ impl Segments {
         Segments {
             key,
             retention_ms,
+            held_ms: 0,
             interval_ms: (retention_ms / 2).max(SEGMENT_MS_MIN),
         }
+    }
+
+    /// As they are for those who are behind: what is held for them is kept, and read.
+    pub(super) fn with_held(self) -> Self {
+        Segments {
+            retention_ms: self.retention_ms.saturating_add(self.held_ms),
+            held_ms: 0,
+            ..self
+        }
+    }
+
+    /// The highest time that nobody needs any more, given the highest time that was put, and the
+    /// time of the slowest who reads.
+    fn done_ms(&self, observed_ms: i64, slowest_ms: i64) -> i64 {
+        let for_all = self.expired_ms(observed_ms.min(slowest_ms));
+        for_all.max(self.with_held().expired_ms(observed_ms))
     }
 
     pub(super) fn segment_of(&self, time_ms: i64) -> i64 {
@@ -137,6 +158,8 @@ pub(crate) struct SegmentedStore {
     observed_ms: i64,
     /// The same with the open batch.
     staged_observed_ms: i64,
+    /// The time of the slowest who reads, if entries are held for those who are behind.
+    slowest_ms: i64,
 }
 
 impl SegmentedStore {
@@ -146,7 +169,13 @@ impl SegmentedStore {
             stores: BTreeMap::new(),
             observed_ms: i64::MIN,
             staged_observed_ms: i64::MIN,
+            slowest_ms: i64::MIN,
         }
+    }
+
+    /// From the next commit on, what the slowest who reads is done with may go.
+    pub(super) fn needed_at(&mut self, slowest_ms: i64) {
+        self.slowest_ms = slowest_ms;
     }
 
     /// The value of a stored key as the open batch sees it.
@@ -248,12 +277,12 @@ impl SegmentedStore {
     }
 
     fn expire(&mut self) {
-        let last_expired = self.segments.expired_ms(self.observed_ms);
-        if last_expired < 0 {
+        let last_done = self.segments.done_ms(self.observed_ms, self.slowest_ms);
+        if last_done < 0 {
             return;
         }
-        // The segment of the last expired entry may hold younger ones.
-        let oldest_live = self.segments.segment_of(last_expired);
+        // The segment of the last entry that is done with may hold younger ones.
+        let oldest_live = self.segments.segment_of(last_done);
         while let Some(oldest) = self.stores.first_entry() {
             if *oldest.key() >= oldest_live {
                 return;
@@ -295,6 +324,7 @@ mod tests {
     const HOURLY: Segments = Segments {
         key: SegmentedKey::Window,
         retention_ms: 100,
+        held_ms: 0,
         interval_ms: 10,
     };
 
@@ -343,6 +373,27 @@ mod tests {
         assert_eq!(starts(&store), [0, 9, 10, 109]); // 9 has just expired, 10 has not
         commit(&mut store, &[entry("b", 110)]);
         assert_eq!(starts(&store), [10, 109, 110]);
+    }
+
+    #[test]
+    fn a_segment_is_held_for_the_slowest_but_not_for_ever() {
+        let mut store = SegmentedStore::new(Segments {
+            held_ms: 1000,
+            ..HOURLY
+        });
+        commit(&mut store, &[entry("a", 0), entry("b", 500)]);
+        assert_eq!(starts(&store), [0, 500]); // nobody has said how far the slowest is
+        store.needed_at(109);
+        commit(&mut store, &[entry("b", 501)]);
+        assert_eq!(starts(&store), [0, 500, 501]);
+        store.needed_at(110);
+        commit(&mut store, &[entry("b", 502)]);
+        assert_eq!(starts(&store), [500, 501, 502]);
+        store.needed_at(-1);
+        commit(&mut store, &[entry("b", 1609)]);
+        assert_eq!(starts(&store), [500, 501, 502, 1609]);
+        commit(&mut store, &[entry("b", 1610)]);
+        assert_eq!(starts(&store), [1609, 1610]);
     }
 
     #[test]

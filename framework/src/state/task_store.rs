@@ -204,6 +204,13 @@ impl TaskStore {
         self.progress.observe(time_ms);
     }
 
+    /// Notes how far the slowest is who reads what is held for those who are behind.
+    pub(crate) fn needed_at(&mut self, slowest_ms: i64) {
+        if let Engine::Segmented(store) = &mut self.engine {
+            store.needed_at(slowest_ms);
+        }
+    }
+
     /// The next number that tells duplicates apart, from 1 on; it wraps to 0.
     pub(crate) fn next_sequence(&mut self) -> i32 {
         self.progress.sequence = self.progress.sequence.wrapping_add(1) & i32::MAX;

@@ -647,6 +647,23 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
         self.of_all(times, Direction::Forward)
     }
 
+    /// The same store as an operator sees it whose stream is behind others that write here: with
+    /// what is [held](super::StoreBuilder::with_hold) for it. That is kept when it is put, too.
+    #[must_use]
+    pub fn with_held(self) -> Self {
+        WindowStore {
+            raw: self.raw.with_held(),
+            ..self
+        }
+    }
+
+    /// Says how far the slowest stream is that writes here: what is past the retention for it, too,
+    /// is no longer held from the next commit on.
+    pub fn needed_at(&self, slowest: Timestamp) {
+        let slowest_ms = slowest.as_millis();
+        self.raw.store.borrow_mut().needed_at(slowest_ms);
+    }
+
     /// Whether what is put at that time would be kept: it is not past the retention.
     ///
     /// ```

@@ -76,6 +76,14 @@ impl<K: 'static> WindowedStore<K> {
         }
     }
 
+    /// The same store as those see it who are behind.
+    pub(super) fn with_held(self) -> Self {
+        WindowedStore {
+            segments: self.segments.with_held(),
+            ..self
+        }
+    }
+
     /// The highest time that is expired.
     pub(super) fn expired_ms(&self) -> i64 {
         self.segments.expired_ms(self.store.borrow().observed_ms())

@@ -239,8 +239,7 @@ impl<K: Data, A: Data> CogroupedWindows<K, A> {
         V: Data,
     {
         let (store, keeping) = (Arc::clone(&plan.store), Rc::clone(&plan.keeping));
-        // The streams share a store: if each held changes back, a row's change would be told twice.
-        let materialized = plan.materialized.clone().with_caching_disabled();
+        let materialized = plan.materialized.clone();
         let shared = plan.shared.clone();
         let emit = EmitStrategy::on_window_update();
         match self {

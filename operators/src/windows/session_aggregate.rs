@@ -187,6 +187,9 @@ where
     fn init(&mut self, ctx: &mut RowContext<K, A>) -> Result<(), Fault> {
         self.time.open(ctx);
         self.store = Some(ctx.session_store(&self.name)?);
+        if let Some(held) = &mut self.held {
+            held.open(&self.name, ctx);
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use onceflow_framework::state::{TimestampedWindowStore, ValueAndTimestamp};
 use onceflow_framework::{Error, Fault, Headers, Record, Timestamp, Window, Windowed};
 
 use super::emit::EmitStrategy;
+use super::shared_store::Companions;
 use super::window_table::HeldWindows;
 use crate::Data;
 use crate::change::{Change, LoggedOld};
@@ -33,6 +34,8 @@ pub(super) struct TimeRows<K, X, A, U> {
     /// Makes a new row of a value and the old row.
     pub(super) update: Arc<U>,
     pub(super) store: Option<TimestampedWindowStore<K, A>>,
+    /// Those who write to the store, too.
+    pub(super) companions: Companions,
     /// Holds changes back, if the table is cached.
     pub(super) held: Option<HeldWindows<K, A>>,
     pub(super) types: PhantomData<fn(X)>,
@@ -55,7 +58,15 @@ where
     U: Fn(&K, X, Option<A>) -> Option<A>,
 {
     pub(super) fn open(&mut self, ctx: &RowContext<K, A>) -> Result<(), Error> {
-        self.store = Some(ctx.timestamped_window_store(&self.name)?);
+        let store = ctx.timestamped_window_store(&self.name)?;
+        self.companions.meet(&self.name, ctx);
+        self.store = Some(match self.companions.hold() {
+            true => store.with_held(),
+            false => store,
+        });
+        if let Some(held) = &mut self.held {
+            held.open(&self.name, ctx);
+        }
         Ok(())
     }
 
@@ -164,8 +175,11 @@ where
         ctx.forward(Record::new(key, change, timestamp).with_headers(headers))
     }
 
-    /// Tells what is held back.
+    /// Tells what is held back, and the store how far the slowest is who writes to it.
     pub(super) fn flush(&self, ctx: &mut RowContext<K, A>) -> Result<(), Fault> {
+        if let Some(slowest) = self.companions.slowest() {
+            self.store().needed_at(slowest);
+        }
         let flush = |held: &HeldWindows<K, A>| held.flush(self.store(), ctx);
         self.held.as_ref().map_or(Ok(()), flush)
     }

@@ -12,7 +12,7 @@ use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::time::duration_millis;
 
 use super::emit::{EmitStrategy, OperatorTime};
-use super::shared_store::SharedStore;
+use super::shared_store::{Companions, SharedStore, with_hold};
 use super::sliding_aggregate::{SlidingAggregate, Spans};
 use super::sliding_windows::SlidingWindows;
 use super::time_aggregate::{Starts, TimeAggregate};
@@ -27,6 +27,7 @@ use crate::lowering::Lowering;
 use crate::materialized::Materialized;
 use crate::names::{Named, STREAM_AGGREGATE, STREAM_REDUCE};
 use crate::null::{OrNull, present, value_or_null};
+use crate::store_type::StoreType;
 use crate::table::{KTable, Keeping};
 use crate::view::TableView;
 
@@ -445,7 +446,8 @@ impl<K: Data, A: Data> Write<K, A> {
         V0: Data,
         X: Data,
     {
-        let store = self.store_builder();
+        let store = self.store_builder(lowering);
+        let holds = self.shared.holds(self.materialized.retention());
         let cache = self.materialized.cache_bytes_max(lowering);
         let (take, update) = (Arc::clone(take), Arc::clone(update));
         let (key, result) = (
@@ -468,6 +470,7 @@ impl<K: Data, A: Data> Write<K, A> {
             logged_headers,
             update: Arc::clone(&update),
             store: None,
+            companions: Companions::new(holds),
             held: cache.map(|bytes_max| {
                 HeldWindows::new(&held_key, bytes_max, (sends_old, logged_headers))
             }),
@@ -501,7 +504,10 @@ impl<K: Data, A: Data> Write<K, A> {
         shared.attach(lowering, store, (&store_name, &name));
     }
 
-    fn store_builder(&self) -> StoreBuilder<K, onceflow_framework::state::ValueAndTimestamp<A>> {
+    fn store_builder(
+        &self,
+        lowering: &Lowering<'_>,
+    ) -> StoreBuilder<K, onceflow_framework::state::ValueAndTimestamp<A>> {
         let retention = self.materialized.retention();
         let retention = retention.unwrap_or_else(|| self.kind.retention_min());
         let (key, value) = (
@@ -510,7 +516,14 @@ impl<K: Data, A: Data> Write<K, A> {
         );
         let store =
             StoreBuilder::timestamped_window(&*self.store, retention, self.kind.size(), key, value);
-        let store = self.materialized.configure(store);
+        let mut store = self.materialized.configure(store);
+        if self.shared.holds(self.materialized.retention()) {
+            store = with_hold(store);
+        }
+        let store_type = self.materialized.store_type(lowering);
+        if self.emit.is_on_close() && store_type == StoreType::RocksDb {
+            store = store.with_readable_edge();
+        }
         match (self.emit.is_on_close(), self.kind) {
             // What closes together is then found together.
             (true, Kind::Time(windows)) => store.with_segment_interval(windows.advance()),

@@ -8,10 +8,10 @@
 //! # Invariants
 //!
 //! - A row that the store does not keep any more is not held back: it is logged and told at once,
-//!   behind what is held of it.
+//!   behind what is held of it; but not that it is still not there.
 //! - Results that are emitted when their windows close are not held back: they are told once.
 
-use std::cell::RefCell;
+use std::cell::RefMut;
 
 use onceflow_framework::serde::{Encoded, Serde, SharedSerde};
 use onceflow_framework::state::{SessionStore, TimestampedWindowStore, ValueAndTimestamp};
@@ -21,7 +21,7 @@ use super::time_rows::RowContext;
 use crate::Data;
 use crate::change::Change;
 use crate::logged_headers::LoggedHeaders;
-use crate::write_back::{Held, Update, WriteBack};
+use crate::write_back::{Held, SharedWriteBack, Update, WriteBack};
 
 /// A store of rows by key and window.
 pub(super) trait WindowRows<K, A> {
@@ -115,7 +115,9 @@ pub(super) struct HeldWindows<K, A> {
     key: SharedSerde<K>,
     sends_old: bool,
     logged_headers: LoggedHeaders,
-    held: RefCell<WriteBack<Windowed<K>, A>>,
+    bytes_max: usize,
+    /// Of all who write to the store, once it is open.
+    held: Option<SharedWriteBack<Windowed<K>, A>>,
 }
 
 impl<K: Data, A: Data> HeldWindows<K, A> {
@@ -128,8 +130,20 @@ impl<K: Data, A: Data> HeldWindows<K, A> {
             key: key.clone(),
             sends_old,
             logged_headers,
-            held: RefCell::new(WriteBack::new(bytes_max)),
+            bytes_max,
+            held: None,
         }
+    }
+
+    /// Holds what all hold who write to that store.
+    pub(super) fn open(&mut self, store: &str, ctx: &RowContext<K, A>) {
+        self.held = Some(WriteBack::of_store(store, self.bytes_max, ctx.stores()));
+    }
+
+    fn held(&self) -> RefMut<'_, WriteBack<Windowed<K>, A>> {
+        let held = self.held.as_ref();
+        let held = held.expect("init opens the store before the first record");
+        held.borrow_mut()
     }
 
     /// Writes a row and holds its change back. The change has the old value, whether or not it is
@@ -145,8 +159,11 @@ impl<K: Data, A: Data> HeldWindows<K, A> {
         let timestamp = update.timestamp;
         let row = value.map(|value| ValueAndTimestamp { value, timestamp });
         if !rows.keeps(&update.key) {
-            let before = self.held.borrow_mut().take(&id);
+            let before = self.held().take(&id);
             before.map_or(Ok(()), |before| self.tell(rows, before, ctx))?;
+            if row.is_none() && update.change.old.is_none() {
+                return Ok(());
+            }
             let headers = self.logged_headers.of(row.as_ref(), &update.headers);
             rows.put(&update.key, row.as_ref(), headers)?;
             let old = update.change.old.filter(|_| self.sends_old);
@@ -155,8 +172,8 @@ impl<K: Data, A: Data> HeldWindows<K, A> {
             return ctx.forward(told.with_headers(update.headers));
         }
         let stored = rows.stage(&update.key, row.as_ref())?;
-        self.held.borrow_mut().hold_written(id, update, stored);
-        let next = || self.held.borrow_mut().release_excess();
+        self.held().hold_written(id, update, stored);
+        let next = || self.held().release_excess();
         std::iter::from_fn(next).try_for_each(|held| self.tell(rows, held, ctx))
     }
 
@@ -166,7 +183,7 @@ impl<K: Data, A: Data> HeldWindows<K, A> {
         rows: &impl WindowRows<K, A>,
         ctx: &mut RowContext<K, A>,
     ) -> Result<(), Fault> {
-        let next = || self.held.borrow_mut().release();
+        let next = || self.held().release();
         std::iter::from_fn(next).try_for_each(|held| self.tell(rows, held, ctx))
     }
 

@@ -47,6 +47,12 @@ impl<'j> Expected<'j> {
         let is_wrong = name == "stores" && self.fixed.is_some();
         fixed.or(java.filter(|_| !is_wrong))
     }
+
+    /// Whether the right outputs are known, but of this only what Java did with the wrong ones.
+    fn is_of_wrong_run(&self, name: &str) -> bool {
+        let is_missing = |fixed: &Fields<'_>| fixed.get(name).is_none();
+        self.fixed.as_ref().is_some_and(is_missing)
+    }
 }
 
 /// How keys within windows are written on output topics.
@@ -194,7 +200,11 @@ fn play_all(
         compare::stores(driver, &listing, differences);
     }
     if let Some(internal) = expected.get("internal") {
-        compare::internal(&played.internal, internal, differences);
+        let logged = match expected.is_of_wrong_run("internal") {
+            true => compare::Logged::AtLeast(internal),
+            false => compare::Logged::Just(internal),
+        };
+        compare::internal(&played.internal, &logged, differences);
     }
     // The sum of the steps' drops.
     expected.get("dropped");
@@ -212,6 +222,9 @@ fn build_options(config: &Fields<'_>) -> BuildOptions {
     if keeps_headers(config) {
         options = options.with_headers_of_deletions().with_headers_in_joins();
     }
+    if config.text_or("dsl.store.suppliers.class") == Some("rocksdb") {
+        options = options.with_store_type(StoreType::RocksDb);
+    }
     if config.text_or("topology.optimization") == Some("all") {
         options = options.with_optimization();
     }
@@ -226,8 +239,7 @@ fn build_options(config: &Fields<'_>) -> BuildOptions {
 
 /// Which settings are understood; what they leave to the driver.
 fn handlers(config: &Fields<'_>) -> (OnBadRecord, OnFailedRecord) {
-    // The engine of the stores and the guarantee change no answer.
-    config.text_or("dsl.store.suppliers.class");
+    // The guarantee changes no answer.
     config.text_or("processing.guarantee");
     let goes_on = |name| config.text_or(name) == Some("continue");
     let on_bad_record = match goes_on("deserialization.exception.handler") {

@@ -71,8 +71,12 @@ pub(super) fn materialized<K: View, V: View>(
     if mat.get("caching").and_then(Value::as_bool) == Some(false) {
         materialized = materialized.with_caching_disabled();
     }
-    // The engine and its segments change no answer that is compared.
-    mat.text_or("type");
+    materialized = match mat.text_or("type") {
+        Some("rocks") => materialized.with_store_type(StoreType::RocksDb),
+        Some("mem") => materialized.with_store_type(StoreType::InMemory),
+        _ => materialized,
+    };
+    // Segments change no answer that is compared.
     mat.get("segment_ms");
     mat.done();
     Ok(Some(materialized))

@@ -33,8 +33,8 @@ use crate::query::{
     Door, QueryError, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyWindowStore,
 };
 use crate::runtime::{
-    BatchPoint, Inputs, Instance, Probe, Shared, State, WorkerSettings, claim_instance,
-    incarnation, prepare, supervise,
+    BatchPoint, Instance, Plan, Probe, Scout, Shared, State, WorkerSettings, claim_instance,
+    incarnation, supervise,
 };
 use crate::time::{Clock, SystemClock};
 use crate::topology::Topology;
@@ -78,14 +78,15 @@ pub struct App {
     running: Mutex<Running>,
 }
 
+/// What is there before a worker is: the cluster, who looks for topics, what was found.
+type Prepared = (Arc<KafkaCluster>, Scout<KafkaCluster>, Plan);
+
 /// What lives while the application runs.
 #[derive(Default)]
 struct Running {
     threads: Vec<JoinHandle<()>>,
-    /// Rings the purger's bell.
-    purger: Option<Arc<Wake>>,
-    /// What was found on the broker at the start.
-    inputs: Option<Arc<Inputs>>,
+    /// Wake the threads that wait for time to pass.
+    bells: Vec<Arc<Wake>>,
     instance: Option<Instance>,
 }
 
@@ -171,47 +172,54 @@ impl App {
             return Err(Error::new(ErrorKind::Config, message));
         }
         let prepared = self.prepare().await;
-        let (cluster, inputs) = match prepared {
+        let (cluster, scout, plan) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 self.shared.fail(error.duplicate());
                 return Err(error);
             }
         };
-        let spawned = self.spawn(&cluster, &inputs);
+        let spawned = self.spawn(&cluster, &plan, scout);
         spawned.inspect_err(|error| self.shared.fail(error.duplicate()))
     }
 
     /// Broker calls block, so they are made off the executor.
-    async fn prepare(&self) -> Result<(Arc<KafkaCluster>, Arc<Inputs>), Error> {
+    async fn prepare(&self) -> Result<Prepared, Error> {
         let (topology, config) = (Arc::clone(&self.topology), Arc::clone(&self.config));
         let clock = Arc::clone(&self.clock);
         let prepared = tokio::task::spawn_blocking(move || {
             let mut properties = config.client_properties();
             // Each end wakes the worker: only where a task may have to wait for one.
             properties.tells_ends = topology.has_joint_inputs() && config.max_task_idle().is_some();
-            let cluster = KafkaCluster::new(properties)?;
-            let inputs = prepare(&cluster, &topology, &config, &*clock)?;
-            Ok((Arc::new(cluster), Arc::new(inputs)))
+            let cluster = Arc::new(KafkaCluster::new(properties)?);
+            let mut scout = Scout::new(&cluster, &topology, &config, &clock);
+            let plan = scout.begin()?;
+            Ok((cluster, scout, plan))
         });
         prepared.await.unwrap_or_else(|panic| {
             Err(Error::new(ErrorKind::Config, "starting panicked").because(panic))
         })
     }
 
-    fn spawn<C: Cluster>(&self, cluster: &Arc<C>, inputs: &Arc<Inputs>) -> Result<(), Error> {
+    fn spawn<C: Cluster>(
+        &self,
+        cluster: &Arc<C>,
+        plan: &Plan,
+        scout: Scout<C>,
+    ) -> Result<(), Error> {
         let config = &self.config;
         let application_id = config.application_id();
         let state_dir = PathBuf::from(config.state_dir());
         let instance = claim_instance(config.instance_id(), &state_dir, application_id)?;
+        self.shared.begin(plan.clone());
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let executor = Executor::current();
         for _ in 0..self.workers() {
             let wake = Arc::new(Wake::default());
             let settings = WorkerSettings {
                 cluster: Arc::clone(cluster),
-                topology: Arc::clone(&self.topology),
-                inputs: Arc::clone(inputs),
+                topology: Arc::clone(&plan.topology),
+                inputs: Arc::clone(&plan.inputs),
                 config: Arc::clone(config),
                 clock: Arc::clone(&self.clock),
                 shared: Arc::clone(&self.shared),
@@ -235,8 +243,16 @@ impl App {
         running
             .threads
             .push(spawn_thread(format!("{application_id}-purger"), purge)?);
-        running.purger = Some(bell);
-        running.inputs = Some(Arc::clone(inputs));
+        running.bells.push(bell);
+        if scout.has_patterns() {
+            let bell = Arc::new(Wake::default());
+            let (shared, rung) = (Arc::clone(&self.shared), Arc::clone(&bell));
+            let watch = move || scout.watch(&shared, &rung);
+            running
+                .threads
+                .push(spawn_thread(format!("{application_id}-scout"), watch)?);
+            running.bells.push(bell);
+        }
         running.instance = Some(instance);
         Ok(())
     }
@@ -314,11 +330,10 @@ impl App {
     }
 
     fn door(&self) -> Door {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         Door {
             topology: Arc::clone(&self.topology),
             shared: Arc::clone(&self.shared),
-            inputs: running.inputs.as_ref().map(Arc::clone),
+            inputs: self.shared.plan().map(|(_, plan)| plan.inputs),
         }
     }
 
@@ -376,9 +391,7 @@ impl App {
     fn stop(&self) {
         self.shared.close();
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bell) = &running.purger {
-            bell.ring();
-        }
+        running.bells.iter().for_each(|bell| bell.ring());
     }
 }
 

@@ -1,12 +1,9 @@
 //! The door: streams and tables begin here, and the topology is built here.
 
-use std::any::TypeId;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use onceflow_framework::processor::Processor;
-use onceflow_framework::serde::Serde;
 use onceflow_framework::state::StoreBuilder;
 use onceflow_framework::topology::Consumed;
 use onceflow_framework::{Error, Topology};
@@ -86,20 +83,58 @@ impl StreamsBuilder {
     ) -> KStream<K, V> {
         let name = self.graph.name(consumed.name(), SOURCE);
         let topics = topics.into_names();
-        let source = StreamSource {
-            topics: topics.iter().cloned().collect::<BTreeSet<_>>(),
-            types: TypeId::of::<(K, V)>(),
-            serdes: (
-                consumed.key_serde().type_name(),
-                consumed.value_serde().type_name(),
-            ),
-            reset: consumed.offset_reset(),
-        };
+        let source = StreamSource::of(topics.clone(), &consumed);
         let output = Arc::clone(&name);
         let node = self
             .graph
             .add_stream_source(Arc::clone(&name), source, move |lowering| {
                 let _source = lowering.topology().add_source(&output, topics, consumed);
+            });
+        KStream::new(self.graph.clone(), node, name, false)
+    }
+
+    /// A stream of the records of all topics whose whole names match a regular expression, in the
+    /// syntax of the [`regex`](https://docs.rs/regex) crate: those that there are, and those to come
+    /// (Kafka Streams: `stream(Pattern)`).
+    ///
+    /// A running application looks for new topics every `metadata.max.age.ms` (5 minutes); a change
+    /// is a rebalance. There may be none yet, unless the number of partitions of a repartition topic
+    /// depends on them. Where a task has stores all of them must have the same number of partitions.
+    /// A topic that another source reads is refused, when the topology is built or when it appears;
+    /// the application's own topics and the broker's are passed over. The test driver reads all
+    /// that match as one topic, which a record's position names by the expression.
+    ///
+    /// ```
+    /// use onceflow::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders: KStream<String, i64> = builder.stream_pattern("orders-[a-z]+", Consumed::new());
+    /// orders.to("all", Produced::new());
+    ///
+    /// let driver = TestDriver::new(builder.build()?)?;
+    /// for (topic, pieces) in [("orders-eu", 2), ("orders-us", 3)] {
+    ///     driver.input_topic(topic, utf8(), i64()).pipe("nuts", pieces, Timestamp::from_millis(0))?;
+    /// }
+    /// let all = driver.output_topic("all", utf8(), i64()).read_all()?;
+    /// assert_eq!(all.iter().map(|order| order.value).collect::<Vec<_>>(), [2, 3]);
+    /// # Ok::<(), onceflow::Error>(())
+    /// ```
+    pub fn stream_pattern<K: Data, V: Data>(
+        &self,
+        pattern: &str,
+        consumed: Consumed<K, V>,
+    ) -> KStream<K, V> {
+        let name = self.graph.name(consumed.name(), SOURCE);
+        let source = StreamSource {
+            is_pattern: true,
+            ..StreamSource::of(vec![pattern.to_owned()], &consumed)
+        };
+        let (output, pattern) = (Arc::clone(&name), pattern.to_owned());
+        let node = self
+            .graph
+            .add_stream_source(Arc::clone(&name), source, move |lowering| {
+                let topology = lowering.topology();
+                let _source = topology.add_source_pattern(&output, &pattern, consumed);
             });
         KStream::new(self.graph.clone(), node, name, false)
     }

@@ -17,9 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use onceflow_framework::topology::{OffsetReset, TopicName, TopologyBuilder};
+use onceflow_framework::serde::Serde;
+use onceflow_framework::topology::{Consumed, OffsetReset, TopicName, TopologyBuilder};
 use onceflow_framework::{Error, ErrorKind, Topology};
 
+use crate::Data;
 use crate::lowering::Lowering;
 use crate::names::{self, Names};
 use crate::optimize::{BuildOptions, Role};
@@ -74,6 +76,8 @@ pub(crate) struct Node {
 /// A source that can be shared by streams that read the same topics alike.
 pub(crate) struct StreamSource {
     pub(crate) topics: BTreeSet<String>,
+    /// Whether that is an expression which describes them.
+    pub(crate) is_pattern: bool,
     pub(crate) types: TypeId,
     /// The names of the serdes' types.
     pub(crate) serdes: (&'static str, &'static str),
@@ -81,6 +85,20 @@ pub(crate) struct StreamSource {
 }
 
 impl StreamSource {
+    /// A source of these topics, that reads so.
+    pub(crate) fn of<K: Data, V: Data>(topics: Vec<String>, consumed: &Consumed<K, V>) -> Self {
+        StreamSource {
+            topics: topics.into_iter().collect(),
+            is_pattern: false,
+            types: TypeId::of::<(K, V)>(),
+            serdes: (
+                consumed.key_serde().type_name(),
+                consumed.value_serde().type_name(),
+            ),
+            reset: consumed.offset_reset(),
+        }
+    }
+
     /// Why the two cannot be one, if they cannot.
     fn difference(&self, other: &StreamSource) -> Option<String> {
         if self.types != other.types {
@@ -366,11 +384,12 @@ impl Nodes {
 
     /// Makes one source of all streams of the same topics; the first one's options count.
     fn share_sources(&mut self) {
-        let mut first: BTreeMap<BTreeSet<String>, usize> = BTreeMap::new();
+        let mut first: BTreeMap<(bool, BTreeSet<String>), usize> = BTreeMap::new();
         let mut shared: BTreeMap<NodeId, NodeId> = BTreeMap::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(source) = &node.source else { continue };
-            let of_topics = *first.entry(source.topics.clone()).or_insert(index);
+            let topics = (source.is_pattern, source.topics.clone());
+            let of_topics = *first.entry(topics).or_insert(index);
             if of_topics == index {
                 continue;
             }

@@ -10,5 +10,6 @@ mod client_conformance;
 mod exactly_once;
 mod guarantees;
 mod global_stores;
+mod patterns;
 mod queries;
 mod reset;

@@ -36,7 +36,7 @@ const FAMILIES: [(&str, Must); 21] = [
     ("processor", Must::Pass),
     ("session", Must::Pass),
     ("sliding", Must::Pass),
-    ("stateless", Must::PassIfKnown),
+    ("stateless", Must::Pass),
     ("stream-join", Must::Pass),
     ("stream-table-join", Must::Pass),
     (

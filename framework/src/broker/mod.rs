@@ -115,6 +115,9 @@ pub(crate) trait Cluster: Send + Sync + 'static {
 
     fn changelogs(&self) -> Result<Self::Changelogs, Error>;
 
+    /// The names of all topics.
+    fn topics(&self, timeout: Duration) -> Result<Vec<Arc<str>>, BrokerError>;
+
     /// The partition counts of those topics that exist.
     fn partition_counts(
         &self,

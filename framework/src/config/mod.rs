@@ -45,6 +45,9 @@
 //!
 //! Names with * are ours; Kafka Streams has no such setting.
 //!
+//! `metadata.max.age.ms` of the consumers is also how often topics are looked for that match a source's
+//! expression (here 300000 if it is not set).
+//!
 //! Any setting of librdkafka goes to the clients that know it. `consumer.`, `main.consumer.`,
 //! `restore.consumer.`, `producer.` and `admin.` before its name choose a client, and win over
 //! the same name without:

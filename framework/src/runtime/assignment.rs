@@ -26,6 +26,9 @@ use crate::record::{Offset, TaskId, TopicPartition};
 use crate::time::Timestamp;
 use crate::topology::{OffsetReset, TopicName};
 
+/// Tasks all of whose inputs were assigned, and those.
+type Complete = (BTreeSet<TaskId>, Vec<TopicPartition>);
+
 /// Where a partition stood as of the group's last commit.
 struct Standing {
     fetch_index: usize,
@@ -41,7 +44,8 @@ impl<C: Cluster> Worker<C> {
             "what was assigned before was revoked"
         );
         self.report(WorkerState::Rebalancing);
-        let tasks = self.complete_tasks(partitions)?;
+        let (tasks, partitions) = self.complete_tasks(partitions)?;
+        let partitions = &partitions[..];
         let standings = self.standings(partitions)?;
         let starts: Vec<(TopicPartition, Offset)> = partitions
             .iter()
@@ -80,11 +84,15 @@ impl<C: Cluster> Worker<C> {
     }
 
     /// The tasks of these partitions, each complete.
-    fn complete_tasks(&self, partitions: &[TopicPartition]) -> Result<BTreeSet<TaskId>, Error> {
+    fn complete_tasks(&self, partitions: &[TopicPartition]) -> Result<Complete, Error> {
         let assigned: BTreeSet<&TopicPartition> = partitions.iter().collect();
         let mut tasks = BTreeSet::new();
         for partition in partitions {
             let Some(task) = self.settings.inputs.task_of(partition) else {
+                if self.settings.topology.patterns().next().is_some() {
+                    tracing::info!(%partition, "no longer read by this topology");
+                    continue;
+                }
                 let message = format!(
                     "the group assigned {partition}, which this topology does not read; do all \
                      members of the group run the same topology?"
@@ -97,11 +105,19 @@ impl<C: Cluster> Worker<C> {
             }
             tasks.insert(task);
         }
+        let mut split = Vec::new();
         for task in &tasks {
             let part = &self.settings.topology.sub_topologies()[task.sub_topology as usize];
             let mut needed = self.settings.inputs.partitions_of(*task);
             let missing = needed.find(|partition| !assigned.contains(partition));
             if let Some(missing) = missing.filter(|_| !part.stores.is_empty()) {
+                if part.has_pattern {
+                    // Not every member has found the same topics yet. When they have, they all
+                    // join again; until then the task belongs to who has all that it knows of.
+                    tracing::info!(%task, %missing, "waiting for the rest of a task");
+                    split.push(*task);
+                    continue;
+                }
                 let message = format!(
                     "task {task} was assigned without {missing}: its inputs are split over \
                      members; do all members subscribe to the same topics, with the range assignor?"
@@ -109,7 +125,15 @@ impl<C: Cluster> Worker<C> {
                 return Err(Error::new(ErrorKind::Assignment, message));
             }
         }
-        Ok(tasks)
+        split.iter().for_each(|task| {
+            tasks.remove(task);
+        });
+        let of_tasks = |partition: &&TopicPartition| {
+            let task = self.settings.inputs.task_of(partition);
+            task.is_some_and(|task| tasks.contains(&task))
+        };
+        let read: Vec<_> = partitions.iter().filter(of_tasks).cloned().collect();
+        Ok((tasks, read))
     }
 
     fn standings(

@@ -35,6 +35,7 @@ mod queries;
 mod transaction;
 mod metadata;
 mod probe;
+mod scout;
 mod topics;
 mod shared;
 mod instance;
@@ -49,8 +50,9 @@ pub(crate) use instance::{INSTANCE_PREFIX, Instance, claim_instance, incarnation
 pub(crate) use metadata::Stamp;
 pub(crate) use probe::Probe;
 pub(crate) use queries::{Place, Reply, Unasked, WAITING_MAX};
+pub(crate) use scout::{Plan, Scout};
 pub(crate) use shared::Shared;
 pub(crate) use supervise::supervise;
 pub(crate) use task::{DurableStore, Task, TaskSettings};
-pub(crate) use topics::{Inputs, prepare};
+pub(crate) use topics::Inputs;
 pub(crate) use worker::WorkerSettings;

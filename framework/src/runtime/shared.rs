@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use super::queries::Desk;
+use super::scout::Plan;
 use crate::broker::Wake;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) desk: Desk,
     state: watch::Sender<State>,
     inner: Mutex<Inner>,
+    /// The number of the plan that counts.
+    plan: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +85,8 @@ struct Inner {
     wakes: Vec<Arc<Wake>>,
     closing: bool,
     failure: Option<Error>,
+    /// What the application reads, once that is known.
+    plan: Option<Plan>,
     /// Repartition records below these offsets are consumed for good.
     consumed: BTreeMap<TopicPartition, Offset>,
 }
@@ -93,6 +99,7 @@ impl Shared {
             desk: Desk::default(),
             state,
             inner: Mutex::default(),
+            plan: AtomicU64::new(0),
         }
     }
 
@@ -163,6 +170,31 @@ impl Shared {
     /// The reason why the application failed, if it did.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.lock().failure.as_ref().map(Error::duplicate)
+    }
+
+    /// Keeps the first plan, which every worker begins with.
+    pub(crate) fn begin(&self, plan: Plan) {
+        self.lock().plan = Some(plan);
+    }
+
+    /// Has every worker go by another plan.
+    pub(crate) fn follow(&self, plan: Plan) {
+        let mut inner = self.lock();
+        inner.plan = Some(plan);
+        self.plan.fetch_add(1, Ordering::Release);
+        inner.wakes.iter().for_each(|wake| wake.ring());
+    }
+
+    /// The number of the plan that counts; that of the first is 0.
+    pub(crate) fn plan_number(&self) -> u64 {
+        self.plan.load(Ordering::Acquire)
+    }
+
+    /// The plan that counts, with its number.
+    pub(crate) fn plan(&self) -> Option<(u64, Plan)> {
+        let inner = self.lock();
+        let plan = inner.plan.clone()?;
+        Some((self.plan_number(), plan))
     }
 
     /// A batch was committed: repartition records below its offsets are not needed any more.

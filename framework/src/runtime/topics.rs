@@ -139,6 +139,21 @@ pub(crate) fn prepare<C: Cluster>(
     Ok(inputs)
 }
 
+/// The names of all topics.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unreachable`] when no broker answers within `startup.timeout.ms`.
+pub(super) fn list_topics<C: Cluster>(
+    cluster: &C,
+    config: &Config,
+    clock: &dyn Clock,
+) -> Result<Vec<Arc<str>>, Error> {
+    insist((config, clock), "list the topics", || {
+        cluster.topics(CALL_SLICE)
+    })
+}
+
 struct Setup<'a, C> {
     cluster: &'a C,
     topology: &'a Topology,
@@ -187,29 +202,9 @@ impl<C: Cluster> Setup<'_, C> {
     fn insist<R>(
         &self,
         what: &str,
-        mut call: impl FnMut() -> Result<R, BrokerError>,
+        call: impl FnMut() -> Result<R, BrokerError>,
     ) -> Result<R, Error> {
-        let limit = self.config.startup_timeout();
-        let deadline = self.clock.elapsed() + limit;
-        loop {
-            let error = match call() {
-                Ok(result) => return Ok(result),
-                Err(error) => error,
-            };
-            if !error.is_passing() {
-                return Err(error.into_error(format!("cannot {what}")));
-            }
-            if self.clock.elapsed() >= deadline {
-                let servers = self.config.bootstrap_servers();
-                let message = format!(
-                    "cannot {what}: no broker answered at {servers} within {} s; check \
-                     bootstrap.servers and that the broker is up: {error}",
-                    limit.as_secs_f32()
-                );
-                return Err(Error::new(ErrorKind::Unreachable, message));
-            }
-            Wake::default().sleep(RETRY_PAUSE);
-        }
+        insist((self.config, self.clock), what, call)
     }
 
     /// The users' output topics may be as new as the internal ones. One that is not led after a while
@@ -324,6 +319,8 @@ impl<C: Cluster> Setup<'_, C> {
                 .max()
                 .unwrap_or(0);
             let stores = part.stores.iter().map(|name| self.topology.store(name));
+            // Without tasks there is nothing to log: no topic matches yet.
+            let stores = stores.filter(move |_| tasks > 0);
             stores.filter_map(move |store| self.changelog(store, tasks))
         })
     }
@@ -356,6 +353,35 @@ impl<C: Cluster> Setup<'_, C> {
             replication_factor: self.config.replication_factor(),
             config,
         }
+    }
+}
+
+/// Makes a call until it succeeds, fails for good, or the time to start is over.
+fn insist<R>(
+    (config, clock): (&Config, &dyn Clock),
+    what: &str,
+    mut call: impl FnMut() -> Result<R, BrokerError>,
+) -> Result<R, Error> {
+    let limit = config.startup_timeout();
+    let deadline = clock.elapsed() + limit;
+    loop {
+        let error = match call() {
+            Ok(result) => return Ok(result),
+            Err(error) => error,
+        };
+        if !error.is_passing() {
+            return Err(error.into_error(format!("cannot {what}")));
+        }
+        if clock.elapsed() >= deadline {
+            let servers = config.bootstrap_servers();
+            let message = format!(
+                "cannot {what}: no broker answered at {servers} within {} s; check \
+                 bootstrap.servers and that the broker is up: {error}",
+                limit.as_secs_f32()
+            );
+            return Err(Error::new(ErrorKind::Unreachable, message));
+        }
+        Wake::default().sleep(RETRY_PAUSE);
     }
 }
 

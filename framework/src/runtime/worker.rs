@@ -95,6 +95,8 @@ pub(super) struct Worker<C: Cluster> {
     /// While it is looked for which output was refused.
     pub(super) careful: Option<Careful>,
     pub(super) turn_records: usize,
+    /// The number of the plan that the settings are of.
+    plan: u64,
 }
 
 /// What came of one task in one turn.
@@ -144,8 +146,10 @@ impl<C: Cluster> Worker<C> {
             fencings: Fencings::default(),
             careful: None,
             turn_records: TURN_RECORDS_FIRST,
+            plan: 0,
         };
         worker.fill_globals()?;
+        worker.follow_plan();
         worker.subscribe()?;
         Ok(worker)
     }
@@ -164,6 +168,21 @@ impl<C: Cluster> Worker<C> {
         }
         let subscribed = self.consumer.subscribe(&topics);
         subscribed.map_err(|error| error.into_error("cannot subscribe to the input topics"))
+    }
+
+    /// Goes by the plan that counts; answers whether that is another one. The tasks stay as they are
+    /// until the group has answered a new subscription.
+    fn follow_plan(&mut self) -> bool {
+        if self.settings.shared.plan_number() == self.plan {
+            return false;
+        }
+        let Some((number, plan)) = self.settings.shared.plan() else {
+            return false;
+        };
+        self.plan = number;
+        self.settings.topology = plan.topology;
+        self.settings.inputs = plan.inputs;
+        true
     }
 
     fn work(&mut self) -> Result<(), Error> {
@@ -186,6 +205,9 @@ impl<C: Cluster> Worker<C> {
 
     /// One turn of the loop; answers whether there is more to do at once.
     fn turn(&mut self) -> Result<bool, Error> {
+        if self.follow_plan() {
+            self.subscribe()?;
+        }
         self.serve_events()?;
         self.transactor.poll();
         let updated = self.update_globals()?;

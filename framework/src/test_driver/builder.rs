@@ -173,6 +173,11 @@ impl TestDriverBuilder {
         for (topic, count) in counts {
             capture.create(&topic.resolve(&self.application_id), *count);
         }
+        let own = self.topology.internal_topics(&self.application_id);
+        let own = Rc::new(own.into_iter().collect());
+        for pattern in self.topology.patterns() {
+            capture.describe(pattern, &own);
+        }
         for topic in self.topology.sink_topics() {
             let name = topic.resolve(&self.application_id);
             capture.create(&name, self.count_of(&name));

@@ -6,7 +6,8 @@
 //! - An offset is an index into its partition, from 0 on: no markers, no gaps.
 
 use std::cell::{Ref, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::processor::{Collector, OutgoingRecord, TopicId, partition_of_key};
 use crate::record::{Headers, Offset, Record};
 use crate::time::Timestamp;
+use crate::topology::TopicPattern;
 
 /// A record as bytes, null where there is none.
 pub type RawBytes = Record<Option<Bytes>, Option<Bytes>>;
@@ -116,6 +118,46 @@ struct Topics {
     by_name: BTreeMap<Arc<str>, TopicId>,
     logs: Vec<TopicLog>,
     pending: Vec<(TopicId, Option<i32>, RawBytes)>,
+    described: Vec<Described>,
+}
+
+/// The topics that an expression matches, read as one.
+#[derive(Debug)]
+struct Described {
+    pattern: TopicPattern,
+    log: TopicId,
+    /// Topics of the application's own, which nothing matches.
+    own: Rc<BTreeSet<String>>,
+}
+
+impl Topics {
+    /// The log by which a topic is read that a source describes.
+    fn described_as(&self, topic: &str) -> Option<TopicId> {
+        let matching = |described: &&Described| {
+            described.pattern.matches(topic) && !described.own.contains(topic)
+        };
+        Some(self.described.iter().find(matching)?.log)
+    }
+
+    /// Appends a record; answers where it can be read.
+    fn append(
+        &mut self,
+        (topic, partition): (TopicId, Option<i32>),
+        record: RawBytes,
+    ) -> impl Iterator<Item = (TopicId, i32)> + use<> {
+        let log = &self.logs[topic.0 as usize];
+        let described = match self.described.is_empty() {
+            true => None,
+            false => self.described_as(&log.name),
+        };
+        let copy = described.map(|described| (described, record.clone()));
+        let partition = self.logs[topic.0 as usize].append(partition, record);
+        let copied = copy.map(|(described, record)| {
+            let log = &mut self.logs[described.0 as usize];
+            (described, log.append(Some(partition), record))
+        });
+        std::iter::once((topic, partition)).chain(copied)
+    }
 }
 
 impl Capture {
@@ -134,12 +176,44 @@ impl Capture {
         id
     }
 
+    /// Has the topics that an expression matches read as one, under its text: as Kafka Streams'
+    /// driver does. It has been created.
+    pub(super) fn describe(&self, pattern: &TopicPattern, own: &Rc<BTreeSet<String>>) {
+        let log = self.find(pattern.as_str());
+        let described = Described {
+            pattern: pattern.clone(),
+            log: log.expect("a source's topics are created first"),
+            own: Rc::clone(own),
+        };
+        self.0.borrow_mut().described.push(described);
+    }
+
+    /// The topic that a record is piped into: one that a source describes is created.
+    pub(super) fn input(&self, name: &str) -> Option<TopicId> {
+        let found = self.find(name);
+        found.or_else(|| {
+            let described = self.0.borrow().described_as(name)?;
+            let partitions = self.log(described).partitions();
+            Some(self.create(name, partitions))
+        })
+    }
+
+    /// The log by which a topic is read.
+    pub(super) fn read_as(&self, topic: TopicId) -> TopicId {
+        let topics = self.0.borrow();
+        let described = topics.described_as(&topics.logs[topic.0 as usize].name);
+        described.unwrap_or(topic)
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<TopicId> {
         self.0.borrow().by_name.get(name).copied()
     }
 
     pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.0.borrow().by_name.keys().cloned().collect()
+        let topics = self.0.borrow();
+        let is_described = |id: &TopicId| topics.described.iter().any(|d| d.log == *id);
+        let named = topics.by_name.iter().filter(|(_, id)| !is_described(id));
+        named.map(|(name, _)| Arc::clone(name)).collect()
     }
 
     pub(super) fn log(&self, topic: TopicId) -> Ref<'_, TopicLog> {
@@ -154,19 +228,18 @@ impl Capture {
         record: RawBytes,
     ) -> Result<i32, Error> {
         self.check(topic, partition)?;
-        Ok(self.0.borrow_mut().logs[topic.0 as usize].append(partition, record))
+        let mut written = self.0.borrow_mut().append((topic, partition), record);
+        let (_, partition) = written.next().expect("the topic itself comes first");
+        Ok(partition)
     }
 
     /// Commits the transaction; answers the partitions written to, in the order of the records.
     pub(super) fn commit(&self) -> Vec<(TopicId, i32)> {
         let mut topics = self.0.borrow_mut();
         let pending = std::mem::take(&mut topics.pending);
-        let written = pending.into_iter().map(|(topic, partition, record)| {
-            (
-                topic,
-                topics.logs[topic.0 as usize].append(partition, record),
-            )
-        });
+        let written = pending
+            .into_iter()
+            .flat_map(|(topic, partition, record)| topics.append((topic, partition), record));
         written.collect()
     }
 

@@ -197,8 +197,8 @@ impl Engine {
         let Some(id) = self
             .setup
             .capture
-            .find(topic)
-            .filter(|id| self.is_read(*id))
+            .input(topic)
+            .filter(|id| self.is_read(self.setup.capture.read_as(*id)))
         else {
             return Err(self.not_read(topic));
         };

@@ -10,6 +10,7 @@ use super::node::{
     Target,
 };
 use super::options::{Consumed, Produced, TopicName};
+use super::pattern::TopicPattern;
 use super::source_store::{RowsOf, SourceStore};
 use super::sub_topology::split;
 use super::{InternalTopic, Topology};
@@ -143,6 +144,40 @@ impl TopologyBuilder {
         self.check_unread(name, &topics);
         let kind = NodeKind::Source {
             topics,
+            pattern: None,
+            reset: consumed.reset,
+        };
+        self.add(name, kind, Vec::new(), Arc::new(SourceFactory(consumed)))
+    }
+
+    /// Adds a source of all topics whose whole names match a regular expression, in the syntax of
+    /// the [`regex`](https://docs.rs/regex) crate: those that there are, and those to come.
+    ///
+    /// A new topic is found within `metadata.max.age.ms` (5 minutes). Neither the application's own
+    /// topics nor the broker's are matched.
+    ///
+    /// ```
+    /// use onceflow_framework::topology::{Consumed, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// builder.add_source_pattern("orders", "orders-[a-z]+", Consumed::<String, String>::new());
+    /// assert!(builder.build()?.describe().contains("Source: orders (topics: orders-[a-z]+)"));
+    /// # Ok::<(), onceflow_framework::Error>(())
+    /// ```
+    pub fn add_source_pattern<K: Clone + 'static, V: Clone + 'static>(
+        &mut self,
+        name: &str,
+        pattern: &str,
+        consumed: Consumed<K, V>,
+    ) -> NodeRef<K, V> {
+        let matching = TopicPattern::new(pattern);
+        if let Err(error) = &matching {
+            let problem = format!("source {name} cannot match topics with {pattern}: {error}");
+            self.problems.push(problem);
+        }
+        let kind = NodeKind::Source {
+            topics: vec![TopicName::from(pattern)],
+            pattern: matching.ok(),
             reset: consumed.reset,
         };
         self.add(name, kind, Vec::new(), Arc::new(SourceFactory(consumed)))
@@ -385,6 +420,7 @@ impl TopologyBuilder {
     pub fn build(mut self) -> Result<Topology, Error> {
         self.check_parents();
         self.check_stores();
+        self.check_patterns();
         self.check_global();
         self.check_declared_counts();
         let is_source = |node: &NodeSpec| match node.kind {

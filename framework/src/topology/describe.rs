@@ -56,6 +56,10 @@ fn sizes(topology: &Topology, part: &SubTopology) -> Vec<u64> {
 fn write_node(text: &mut String, topology: &Topology, node: &NodeSpec) -> std::fmt::Result {
     let name = &node.name;
     match &node.kind {
+        NodeKind::Source {
+            pattern: Some(pattern),
+            ..
+        } => writeln!(text, "    Source: {name} (topics: {})", pattern.as_str())?,
         NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => {
             let topics = sorted(node.source_topics().iter());
             writeln!(text, "    Source: {name} (topics: [{topics}])")?;
@@ -81,7 +85,7 @@ fn write_node(text: &mut String, topology: &Topology, node: &NodeSpec) -> std::f
     if !matches!(node.kind, NodeKind::Sink { .. }) {
         writeln!(text, "      --> {}", names(&node.children))?;
     }
-    if node.source_topics().is_empty() {
+    if node.source_topics().is_empty() && node.pattern().is_none() {
         writeln!(text, "      <-- {}", names(&node.parents))?;
     }
     Ok(())

@@ -19,6 +19,7 @@ mod node;
 mod builder;
 mod global;
 mod checks;
+mod pattern;
 mod sub_topology;
 mod partition_counts;
 mod describe;
@@ -38,6 +39,7 @@ pub use options::{Consumed, OffsetReset, Produced, TopicName};
 
 pub(crate) use instantiate::TaskChain;
 pub(crate) use partition_counts::PartitionCounts;
+pub(crate) use pattern::{Matches, TopicPattern};
 pub(crate) use source_store::{Replay, SourceStore};
 pub(crate) use sub_topology::SubTopology;
 
@@ -89,7 +91,7 @@ impl Topology {
     /// Whether a task may read several partitions.
     pub(crate) fn has_joint_inputs(&self) -> bool {
         let mut parts = self.sub_topologies.iter();
-        parts.any(|part| part.source_topics.len() > 1)
+        parts.any(|part| part.source_topics.len() > 1 || part.has_pattern)
     }
 
     /// The parts that share neither an edge nor a store, numbered as in the description.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::instantiate::Assembly;
 use super::options::{Consumed, OffsetReset, Produced, TopicName};
+use super::pattern::TopicPattern;
 use crate::error::Error;
 use crate::processor::{
     AsyncCalls, AsyncNode, AsyncProcessor, Context, Link, Processor, ProcessorNode, SinkNode,
@@ -15,6 +16,7 @@ use crate::processor::{
 };
 
 /// A node of a topology, without its types.
+#[derive(Clone)]
 pub(super) struct NodeSpec {
     pub(super) name: Arc<str>,
     pub(super) kind: NodeKind,
@@ -26,9 +28,12 @@ pub(super) struct NodeSpec {
 }
 
 /// What a node is, as far as its description goes.
+#[derive(Clone)]
 pub(super) enum NodeKind {
     Source {
+        /// By name; or one that stands for all that match, until a cluster is looked at.
         topics: Vec<TopicName>,
+        pattern: Option<TopicPattern>,
         reset: Option<OffsetReset>,
     },
     /// The topic of a global store.
@@ -50,6 +55,14 @@ impl NodeSpec {
             NodeKind::Source { topics, .. } => topics,
             NodeKind::GlobalSource { topics } => topics,
             _ => &[],
+        }
+    }
+
+    /// The expression by which a source describes its topics.
+    pub(super) fn pattern(&self) -> Option<&TopicPattern> {
+        match &self.kind {
+            NodeKind::Source { pattern, .. } => pattern.as_ref(),
+            _ => None,
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct SubTopology {
     pub(crate) copartitions: Vec<BTreeSet<TopicName>>,
     /// Whether it fills a global store: then it has no tasks, every worker runs it for itself.
     pub(crate) is_global: bool,
+    /// Whether a source describes its topics, so that there may be more of them some day.
+    pub(crate) has_pattern: bool,
 }
 
 /// Splits the graph into its connected parts.
@@ -73,6 +75,7 @@ fn describe(
         sink_topics: sinks.into_iter().collect(),
         stores: stores.into_iter().collect(),
         is_global: specs().any(NodeSpec::is_global_source),
+        has_pattern: specs().any(|node| node.pattern().is_some()),
         nodes: members,
     }
 }

@@ -51,9 +51,6 @@ impl Build {
     }
 
     fn stream_of_topics(&mut self, op: &Fields<'_>) -> Result<(), Unplayable> {
-        if op.get("pattern").is_some() {
-            return unplayable("sources by pattern");
-        }
         let (consumed, kinds) = self.consumed(op)?;
         let consumed = match op.text_or("reset") {
             None => consumed,
@@ -62,9 +59,14 @@ impl Build {
             Some("none") => consumed.with_offset_reset(OffsetReset::None),
             Some(other) => return unplayable(format!("offset reset {other}")),
         };
-        let topics = op.list("topics").iter();
-        let topics: Vec<&str> = topics.map(|t| t.as_str().expect("a topic")).collect();
-        let stream = self.builder.stream(topics, consumed);
+        let stream = match op.text_or("pattern") {
+            Some(pattern) => self.builder.stream_pattern(pattern, consumed),
+            None => {
+                let topics = op.list("topics").iter();
+                let topics: Vec<&str> = topics.map(|t| t.as_str().expect("a topic")).collect();
+                self.builder.stream(topics, consumed)
+            }
+        };
         self.keep(op, Stream::new(stream, kinds));
         Ok(())
     }

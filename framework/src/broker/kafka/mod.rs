@@ -133,6 +133,10 @@ impl Cluster for KafkaCluster {
         Ok(KafkaChangelogs::new(client, self.lookup.clone()))
     }
 
+    fn topics(&self, timeout: Duration) -> Result<Vec<Arc<str>>, BrokerError> {
+        self.topics.names(timeout)
+    }
+
     fn partition_counts(
         &self,
         topics: &[Arc<str>],

@@ -49,6 +49,12 @@ impl Topics {
         Ok(client)
     }
 
+    pub(super) fn names(&self, timeout: Duration) -> Result<Vec<Arc<str>>, BrokerError> {
+        let names = self.lookup.topic_names(timeout);
+        let names = names.map_err(|failure| failure.ordinary("listing topics"))?;
+        Ok(names.into_iter().map(Arc::from).collect())
+    }
+
     pub(super) fn partition_counts(
         &self,
         topics: &[Arc<str>],

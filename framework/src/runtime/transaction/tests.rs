@@ -83,6 +83,10 @@ impl Cluster for Script {
         Ok(NoChangelogs)
     }
 
+    fn topics(&self, _timeout: Duration) -> Result<Vec<Arc<str>>, BrokerError> {
+        Ok(Vec::new())
+    }
+
     fn partition_counts(
         &self,
         _topics: &[Arc<str>],

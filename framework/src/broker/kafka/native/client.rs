@@ -266,6 +266,25 @@ impl Client {
         }
     }
 
+    /// The names of all topics.
+    pub(crate) fn topic_names(&self, timeout: Duration) -> Result<Vec<String>, Failure> {
+        let mut metadata: *const sys::rd_kafka_metadata = ptr::null();
+        // SAFETY: a live client, all topics; `metadata` is written if the call succeeds.
+        resp(unsafe {
+            let (rk, all) = (self.ptr(), 1);
+            sys::rd_kafka_metadata(rk, all, ptr::null_mut(), &raw mut metadata, millis(timeout))
+        } as c_int)?;
+        // SAFETY: the call succeeded: the array is as long as its count, names are terminated, and
+        // both live until the metadata is destroyed, once, after the last look.
+        unsafe {
+            let topics = topics_of(&*metadata).iter();
+            let name = |topic: &sys::rd_kafka_metadata_topic| text(topic.topic);
+            let names = topics.map(name).collect();
+            sys::rd_kafka_metadata_destroy(metadata);
+            Ok(names)
+        }
+    }
+
     pub(crate) fn topic(&self, name: &str) -> Result<Topic, Failure> {
         let name = c_string(name)?;
         // SAFETY: a live client, a terminated name; null: the client's default topic settings.

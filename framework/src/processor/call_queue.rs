@@ -15,7 +15,7 @@
 //! - Waiting ends: a call answers within its limit, or is taken for failed.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -72,8 +72,8 @@ pub(crate) trait PendingCalls: Any {
     /// Whether it is not until then yet.
     fn awaits(&self, until: Until) -> bool;
 
-    /// Waits for a result, of whichever call.
-    fn wait(&self);
+    /// Waits for a result, of whichever call, so long at most.
+    fn wait(&self, at_most: Duration);
 
     /// From now on calls may be taken back.
     fn hold(&self);
@@ -89,6 +89,8 @@ pub(crate) struct CallQueue<K, R> {
     permits: Arc<Semaphore>,
     sender: Sender<Report<R>>,
     reports: Receiver<Report<R>>,
+    /// How long calls have been awaited since the last answer.
+    silent: Cell<Duration>,
     calls: RefCell<Calls<K, R>>,
 }
 
@@ -134,6 +136,7 @@ impl<K: Clone + Eq + Hash + 'static, R: Send + 'static> CallQueue<K, R> {
             permits: Arc::new(Semaphore::new(permits)),
             sender,
             reports,
+            silent: Cell::new(Duration::ZERO),
             calls: RefCell::new(Calls {
                 next: 0,
                 held_from: 0,
@@ -229,9 +232,16 @@ impl<K: Clone + Eq + Hash + 'static, R: Send + 'static> PendingCalls for CallQue
         }
     }
 
-    fn wait(&self) {
+    fn wait(&self, at_most: Duration) {
         let patience = self.policy.limit().saturating_add(GRACE);
-        let report = self.reports.recv_timeout(patience);
+        let patience = patience.saturating_sub(self.silent.get());
+        let report = self.reports.recv_timeout(at_most.min(patience));
+        if report.is_err() && at_most < patience {
+            // Time is counted in slices asked for.
+            self.silent.set(self.silent.get().saturating_add(at_most));
+            return;
+        }
+        self.silent.set(Duration::ZERO);
         let mut calls = self.calls.borrow_mut();
         match report {
             Ok((number, result)) => calls.finish(number, result),

@@ -80,7 +80,7 @@ fn next<K: Clone + Eq + Hash + 'static>(calls: &CallQueue<K, i64>, until: Until)
         if ready.is_some() || !calls.awaits(until) {
             return ready;
         }
-        calls.wait();
+        calls.wait(Duration::MAX);
     }
 }
 

@@ -92,6 +92,8 @@ pub(crate) enum Progress {
     Unreadable(Error),
     /// No record is there.
     Idle,
+    /// There is no room for the calls of another.
+    Waits,
 }
 
 /// What becomes of the calls in flight when a batch closes.
@@ -156,6 +158,11 @@ impl ActiveTask {
         {
             return Ok(progress);
         }
+        let has_room = self.task.make_room()?;
+        self.forget_renewed();
+        if !has_room {
+            return Ok(Progress::Waits);
+        }
         let (next, timestamp, offset) = match self.pick() {
             Ok(Pick::Lane(next, timestamp, offset)) => (next, timestamp, offset),
             Ok(Pick::Dropped) => return Ok(Progress::Done),
@@ -203,6 +210,13 @@ impl ActiveTask {
         if self.task.take_renewed() {
             self.lanes.iter_mut().for_each(|lane| lane.prepared = None);
         }
+    }
+
+    /// Goes on with the calls of the records that are processed; answers whether none is left.
+    pub(crate) fn settle_calls(&mut self) -> Result<bool, Error> {
+        let settled = self.task.settle_calls()?;
+        self.forget_renewed();
+        Ok(settled)
     }
 
     /// Has the task finish what it has put off, before the batch is committed.

@@ -12,6 +12,8 @@
 //!
 //! # Invariants
 //!
+//! - Where there is no room for calls, or no record but calls, the worker waits in slices: events and
+//!   questions from outside, and a batch that has become old, wait for one of them, not for a call.
 //! - A stream-time punctuation sees what it would see had every call been answered at once.
 //! - After a flush no call is left, but for those of records that are of the next batch: none
 //!   outlives its batch.
@@ -23,10 +25,45 @@ use crate::error::Error;
 use crate::processor::{Origin, Until};
 use crate::record::Offset;
 
+/// How long a worker waits for calls before it looks at its events and at the age of its batch.
+const SLICE: Duration = Duration::from_millis(10);
+
 impl Task {
-    /// Forwards the results that are there, and awaits others where there is no room for calls.
+    /// Forwards the results that are there.
     pub(super) fn take_results(&mut self) -> Result<(), Error> {
-        self.take_results_until(Until::Room)
+        self.take_results_until(Until::Ready)
+    }
+
+    /// Forwards results until there is room for more calls, or for a [`SLICE`]; answers whether
+    /// there is room.
+    pub(crate) fn make_room(&mut self) -> Result<bool, Error> {
+        self.await_results(Until::Room)
+    }
+
+    /// Forwards results until no call is left, or for a [`SLICE`]; answers whether none is.
+    pub(crate) fn settle_calls(&mut self) -> Result<bool, Error> {
+        self.await_results(Until::Done)
+    }
+
+    fn await_results(&mut self, until: Until) -> Result<bool, Error> {
+        if self.scope.calls.is_empty() {
+            return Ok(true);
+        }
+        let end = self.scope.clock.elapsed() + SLICE;
+        loop {
+            self.take_results()?;
+            let nodes = self.scope.calls.nodes().into_iter();
+            let mut queues = nodes.filter_map(|node| self.scope.calls.of(node));
+            let Some(awaited) = queues.find(|calls| calls.awaits(until)) else {
+                return Ok(true);
+            };
+            let now = self.scope.clock.elapsed();
+            if now >= end {
+                return Ok(false);
+            }
+            awaited.wait(end - now);
+            self.waited += self.scope.clock.elapsed().saturating_sub(now);
+        }
     }
 
     /// Forwards all results.
@@ -61,7 +98,7 @@ impl Task {
                 return ready;
             }
             let began = clock.elapsed();
-            calls.wait();
+            calls.wait(Duration::MAX);
             self.waited += clock.elapsed().saturating_sub(began);
         }
     }

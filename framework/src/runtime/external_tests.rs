@@ -188,7 +188,7 @@ fn process(active: &mut ActiveTask, records: usize) -> usize {
         match active.process_next().unwrap() {
             Progress::Done => processed += 1,
             Progress::Unreadable(error) => panic!("{error}"),
-            Progress::Idle => break,
+            Progress::Idle | Progress::Waits => break,
         }
     }
     processed

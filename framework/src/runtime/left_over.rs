@@ -27,6 +27,8 @@
 //! - What is committed, position, partition time and drops, is as if nothing behind the position had
 //!   been read.
 
+use std::time::Duration;
+
 use super::task::Task;
 use crate::error::Error;
 use crate::processor::{Origin, Until};
@@ -86,7 +88,7 @@ impl Task {
             if left_over.is_some_and(|left| !self.is_begun(left.from)) {
                 return Ok(left_over);
             }
-            calls.wait();
+            calls.wait(Duration::MAX);
         }
     }
 

@@ -209,7 +209,7 @@ impl Bench {
             match self.active.process_next().unwrap() {
                 Progress::Done => {}
                 Progress::Unreadable(error) => panic!("{error}"),
-                Progress::Idle => return,
+                Progress::Idle | Progress::Waits => return,
             }
         }
     }

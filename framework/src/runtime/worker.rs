@@ -103,6 +103,8 @@ pub(super) struct Worker<C: Cluster> {
 #[derive(Default)]
 struct Turn {
     records: usize,
+    /// Whether it waits for calls before it can go on.
+    waits: bool,
     /// Why the next record cannot be read.
     unreadable: Option<Error>,
 }
@@ -261,7 +263,7 @@ impl<C: Cluster> Worker<C> {
             let turn = self.process_turn(index)?;
             // Of many tasks each makes a question wait for its own turn only.
             self.answer_questions();
-            processed += turn.records;
+            processed += turn.records + usize::from(turn.waits);
             took += self.now() - started;
             if let Some(error) = turn.unreadable {
                 self.stop_before(error)?;
@@ -273,8 +275,22 @@ impl<C: Cluster> Worker<C> {
             let waited: Duration = tasks.map(|active| active.task.take_waited()).sum();
             self.pace.worked(took.saturating_sub(waited));
             self.adapt_turn(took);
+            return Ok(processed);
         }
-        Ok(processed)
+        self.settle_calls()
+    }
+
+    /// Goes on with calls where there are no records to process; answers whether any is left.
+    fn settle_calls(&mut self) -> Result<usize, Error> {
+        if !self.transactor.is_open() {
+            return Ok(0);
+        }
+        for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
+            if !guard(active, ActiveTask::settle_calls)? {
+                return Ok(1);
+            }
+        }
+        Ok(0)
     }
 
     pub(super) fn fetch(&mut self, index: usize, records_max: usize) -> Result<(), Error> {
@@ -308,6 +324,10 @@ impl<C: Cluster> Worker<C> {
                         break;
                     }
                     Progress::Idle => break,
+                    Progress::Waits => {
+                        turn.waits = true;
+                        break;
+                    }
                 }
                 probe.reach(BatchPoint::RecordProcessed);
             }

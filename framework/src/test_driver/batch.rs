@@ -169,7 +169,7 @@ impl BatchDriver {
     pub fn commit(&mut self) -> Result<u64, Error> {
         loop {
             match self.task.process_next()? {
-                Progress::Done => {}
+                Progress::Done | Progress::Waits => {}
                 Progress::Unreadable(error) => return Err(error),
                 Progress::Idle => break,
             }

@@ -18,7 +18,7 @@ use onceflow_framework::{
 };
 use onceflow_tests::{
     Cluster, Delivered, Outgoing, Program,
-    ledger::{Entry, Ledger, Service, no_hook, slow_service},
+    ledger::{BALANCES, Entry, Ledger, Service, no_hook, slow_service},
     texts, unique,
     wait::{Stopwatch, wait_until},
     worker::{Application, At, Orders, Worker},
@@ -27,9 +27,26 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{WORKER, outlast_transaction};
 
-/// A worker process that asks a slow service about each entry.
+/// A worker process that asks a slow service about each entry, in batches of few bytes.
 fn asking_worker(ledger: &Ledger<'_>, at: Option<At>) -> Worker {
+    asking_worker_of(ledger.properties("a"), ledger, at)
+}
+
+/// The same, whose batches close for their age.
+fn asking_worker_with_old_batches(ledger: &Ledger<'_>, at: Option<At>) -> Worker {
     let mut properties = ledger.properties("a");
+    properties.retain(|(name, _)| name != BYTES_MAX);
+    asking_worker_of(properties, ledger, at)
+}
+
+/// The setting that has a batch with calls in flight wait for them.
+const BYTES_MAX: &str = "batch.bytes.max";
+
+fn asking_worker_of(
+    mut properties: Vec<(String, String)>,
+    ledger: &Ledger<'_>,
+    at: Option<At>,
+) -> Worker {
     properties.push(("static.membership".to_owned(), "true".to_owned()));
     let topics = ledger.topics.clone();
     let application = Application::Asking;
@@ -114,8 +131,10 @@ fn a_crash_with_calls_left_to_the_next_batch() {
     for (point, occurrence) in points {
         let ledger = Ledger::new(Cluster::shared(), "asking-left", 2);
         ledger.feed(2_000);
-        asking_worker(&ledger, Some(At::abort(point, occurrence))).wait_for_abort();
-        let successor = asking_worker(&ledger, None);
+        let mut victim =
+            asking_worker_with_old_batches(&ledger, Some(At::abort(point, occurrence)));
+        victim.wait_for_abort();
+        let successor = asking_worker_with_old_batches(&ledger, None);
         ledger.wait_for_all();
         successor.close();
         ledger.audit();
@@ -261,6 +280,30 @@ fn a_call_that_never_returns_stops_the_application_in_time_and_loses_nothing() {
     ledger.wait_for_all();
     program.close().unwrap();
     ledger.audit();
+}
+
+#[test]
+fn a_question_is_answered_while_all_calls_hang() {
+    let ledger = Ledger::new(Cluster::shared(), "asking-asked", 1);
+    ledger.feed(500);
+    let hanging = Arc::new(AtomicUsize::new(0));
+    let hangs = Arc::clone(&hanging);
+    let service: Service = Arc::new(move |_account, _amount| {
+        hangs.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::pending())
+    });
+    let calls = AsyncCalls::new().timeout(Duration::from_secs(3));
+    let topology = ledger.topics.asking(no_hook(), service, calls).unwrap();
+    let config = ledger.config("a").property(BYTES_MAX, "1000000");
+    let program = Program::start(topology, config.build().unwrap()).unwrap();
+    wait_until("calls hang", || hanging.load(Ordering::Relaxed) > 0);
+    let balances = program.app().store::<String, String>(BALANCES).unwrap();
+    let watch = Stopwatch::start();
+    let nobody = program.answer(balances.get(&"nobody".to_owned()));
+    assert_eq!(nobody.unwrap(), None);
+    let took = watch.elapsed();
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
+    program.close().expect_err("a call takes too long");
 }
 
 /// They are left over from the batches that were closed before, or of the open one.

@@ -597,7 +597,10 @@ impl AsyncProcessor for Counted {
 
     async fn call(&self, record: Record<String, String>) -> Result<Self::Results, Fault> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        far_away().await;
+        // Longer than a commit takes on a machine that has other things to do.
+        for _ in 0..5 {
+            far_away().await;
+        }
         self.0.fetch_sub(1, Ordering::Relaxed);
         Ok([record])
     }
@@ -605,7 +608,7 @@ impl AsyncProcessor for Counted {
 
 #[test]
 fn calls_go_on_while_a_batch_is_committed_and_their_results_are_the_next_ones() {
-    let numbers = Numbers::new("counted", 2_000);
+    let numbers = Numbers::new("counted", 1_000);
     let in_flight = Arc::new(AtomicUsize::new(0));
     let counted = Counted(Arc::clone(&in_flight));
     let topology = numbers.topology(counted, AsyncCalls::new());
@@ -613,7 +616,7 @@ fn calls_go_on_while_a_batch_is_committed_and_their_results_are_the_next_ones() 
     let at_commits = Arc::clone(&commits);
     let config = numbers.config().build().unwrap();
     let program = Program::observed(topology, config, move |point| {
-        if point == BatchPoint::BeforeCommit {
+        if point == BatchPoint::AfterSendOffsets {
             let calls = in_flight.load(Ordering::Relaxed);
             at_commits.lock().unwrap().push(calls);
         }

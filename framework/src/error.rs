@@ -59,6 +59,17 @@ pub enum Recovery {
     Stop,
 }
 
+/// How far it is known which record an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The error names it, or it is about none.
+    Said,
+    /// One or more of the batch's: the batch was refused when it closed.
+    Batch,
+    /// It was one of the batch's, and was found.
+    Found,
+}
+
 /// An error of the framework: what failed, where, why, and what happens next.
 ///
 /// `{:?}` prints the same text as `{}`: it is what `fn main() -> Result<(), Error>` shows.
@@ -75,8 +86,8 @@ struct Details {
     transient: bool,
     /// Whether a handler has said that the application stops for it.
     settled: bool,
-    /// Whether it tells of an output that was sent, and refused for good.
-    undelivered: bool,
+    /// How far it is known which record it is about.
+    blame: Blame,
 }
 
 impl Error {
@@ -91,7 +102,7 @@ impl Error {
             source: None,
             transient: false,
             settled: false,
-            undelivered: false,
+            blame: Blame::Said,
         }))
     }
 
@@ -116,14 +127,19 @@ impl Error {
     /// Names the node, unless one nearer to the cause was named already.
     #[must_use]
     pub fn at_node(mut self, node: &str) -> Self {
-        self.0.node.get_or_insert_with(|| node.to_owned());
+        // Who happens to be at work when a batch is refused has no part in it.
+        if self.0.blame != Blame::Batch {
+            self.0.node.get_or_insert_with(|| node.to_owned());
+        }
         self
     }
 
     /// Names the record, unless one nearer to the cause was named already.
     #[must_use]
     pub fn at(mut self, position: Position) -> Self {
-        self.0.position.get_or_insert(position);
+        if self.0.blame != Blame::Batch {
+            self.0.position.get_or_insert(position);
+        }
         self
     }
 
@@ -172,14 +188,22 @@ impl Error {
         self.0.settled
     }
 
-    /// Says that it tells of an output that was sent, and refused for good.
-    pub(crate) fn undelivered(mut self) -> Self {
-        self.0.undelivered = true;
+    /// Says how far it is known which record it is about.
+    pub(crate) fn blaming(mut self, blame: Blame) -> Self {
+        self.0.blame = blame;
         self
     }
 
-    pub(crate) fn is_undelivered(&self) -> bool {
-        self.0.undelivered
+    /// If it was found, it was among all of the batch's.
+    pub(crate) fn of_batch(self) -> Self {
+        match self.0.blame {
+            Blame::Found => self.blaming(Blame::Batch),
+            Blame::Batch | Blame::Said => self,
+        }
+    }
+
+    pub(crate) fn blame(&self) -> Blame {
+        self.0.blame
     }
 
     /// Tells what went wrong about it besides, and keeps the rest.
@@ -200,7 +224,7 @@ impl Error {
             source: self.causes().map(Into::into),
             transient: details.transient,
             settled: details.settled,
-            undelivered: details.undelivered,
+            blame: details.blame,
         }))
     }
 

@@ -72,6 +72,8 @@ pub(crate) type Rows = [ExternalRow<PostgresRow>];
 enum Attempt {
     Committed,
     Refused(Vec<(usize, Failure)>),
+    /// For its rows together, or for one that is not to be found.
+    RefusedBatch(Failure),
     /// As the positions say.
     Found(Found),
 }
@@ -163,9 +165,9 @@ impl<K: 'static, V: 'static> PostgresSession<K, V> {
                 let refused = refusal::find(client, &link.target, batch.rows, deadline).await?;
                 self.in_doubt = false;
                 return match refused.is_empty() {
-                    true => {
-                        Err(failure.during("the batch was refused, and none of its rows alone"))
-                    }
+                    true => Ok(Attempt::RefusedBatch(
+                        failure.during("the batch was refused, and none of its rows alone"),
+                    )),
                     false => Ok(Attempt::Refused(refused)),
                 };
             }
@@ -238,6 +240,10 @@ impl<K: 'static, V: 'static> ExternalSession<K, V> for PostgresSession<K, V> {
                 let refused = refused.into_iter();
                 let refused = refused.map(|(row, why)| (row, why.during(&table).into()));
                 Err(ExternalFault::Refused(refused.collect()))
+            }
+            Ok(Attempt::RefusedBatch(failure)) => {
+                let table = format!("table {}", self.plan.table);
+                Err(ExternalFault::RefusedBatch(failure.during(&table).into()))
             }
             Err(failure) => {
                 self.away_since.get_or_insert(began);

@@ -124,6 +124,11 @@ impl RecordQueue {
         self.headers.pass(fixed.offset);
     }
 
+    /// How many records of the open batch are kept for a replay.
+    pub(crate) fn done(&self) -> usize {
+        self.done
+    }
+
     /// How many records wait.
     pub(crate) fn ahead(&self) -> usize {
         self.ahead

@@ -42,12 +42,13 @@ pub enum OnRefusedOutput {
     /// input record's bytes go to the topic of dead letters, if there is one.
     ///
     /// It costs what [`OnFailedRecord::Continue`] does. An output that the broker refuses, not the client,
-    /// costs an aborted transaction or two besides: the batch is processed again, each output
-    /// waiting for the one before, to find out which one it was, and once more without it.
+    /// costs some aborted transactions besides: the batch is processed again in halves, and the last
+    /// records with each output waiting for the one before, to find out which one it was.
     ///
-    /// What the broker refuses of a punctuation, of a changelog and of dead letters stops the
-    /// application all the same: the first has no input record by which the next attempt would know it,
-    /// a store must not go on without its changelog, and a record that is not buried is lost.
+    /// A changelog record that the broker refuses has no output to leave out: its input is given up,
+    /// if [`OnFailedRecord::Continue`] says so. What the broker refuses of a punctuation and of dead
+    /// letters stops the application all the same: the first has no input record by which the next
+    /// attempt would know it, and a record that is not buried is lost.
     Continue,
 }
 

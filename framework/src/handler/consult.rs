@@ -110,6 +110,18 @@ impl Handlers {
         })
     }
 
+    /// Whether somebody may go on without what a batch was refused for when it closed: without an
+    /// output, which is known only where outputs are held back, or without a record.
+    pub(crate) fn go_on(&self, of_outputs: bool) -> bool {
+        match of_outputs {
+            true => {
+                self.hold_outputs()
+                    && !(self.processing.only_fails() && self.production.only_fails())
+            }
+            false => !self.processing.only_fails(),
+        }
+    }
+
     /// Those of what fills global stores: outside any transaction, so without dead letters, and in the
     /// order of the topic, so without waiting.
     pub(crate) fn of_global_stores(&self) -> Arc<Handlers> {

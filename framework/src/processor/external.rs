@@ -201,6 +201,9 @@ pub enum ExternalFault {
     /// Nothing was written because of these rows, known by their index in the batch. Their records
     /// stop the application, or are given up, as `processing.exception.handler` says.
     Refused(Vec<(usize, Cause)>),
+    /// Nothing was written because of a row that the system does not name. The application stops, or,
+    /// where that handler goes on, the batch is committed in halves until the record is found.
+    RefusedBatch(Cause),
     /// Nothing was written, and trying again is of no use: the application stops.
     Failed(Cause),
 }

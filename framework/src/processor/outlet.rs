@@ -253,6 +253,7 @@ fn cannot_open(fault: ExternalFault, task: &ExternalTask) -> Error {
     match fault {
         ExternalFault::Unreachable(cause)
         | ExternalFault::Fenced(cause)
+        | ExternalFault::RefusedBatch(cause)
         | ExternalFault::Failed(cause) => error.because(cause),
         ExternalFault::Refused(_) | ExternalFault::Ahead(_) => {
             error.because("it answered for rows that it was not given")

@@ -185,7 +185,7 @@ impl TaskScope {
     pub(crate) fn decide_late(&self, record: &OutgoingRecord<'_>, error: Error) -> Answer {
         let sink = self.sink(record.topic);
         let sink = sink.filter(|_| is_of_the_output(&error));
-        let Some(sink) = sink.filter(|_| !self.handlers.production.only_fails()) else {
+        let Some(sink) = sink else {
             return Answer::Fail(error);
         };
         let error = error.at_node(&sink.node);
@@ -193,6 +193,9 @@ impl TaskScope {
             Some(position) => error.at(position),
             None => error,
         };
+        if self.handlers.production.only_fails() {
+            return Answer::Fail(error);
+        }
         let output = RefusedOutput {
             topic: Some(&sink.topic),
             partition: record.partition,

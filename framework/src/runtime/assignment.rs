@@ -257,6 +257,7 @@ impl<C: Cluster> Worker<C> {
 
     fn park_tasks(&mut self) {
         self.restore = None;
+        self.end_search();
         let tasks = std::mem::take(&mut self.tasks);
         self.parked.extend(tasks.into_iter().map(ActiveTask::park));
     }
@@ -267,6 +268,7 @@ impl<C: Cluster> Worker<C> {
             tracing::warn!(%error, "abort failed");
             self.transactor.lose_producer();
         }
+        self.end_search();
         self.restore = None;
         self.tasks.clear();
         self.parked.clear();

@@ -1,14 +1,14 @@
 //! An output that the broker refuses after it was sent: which one it was, and the batch without it.
 //!
 //! ```text
-//!   batch ── refused ──> abort, replay carefully: each output waits for the one before it
-//!                           └─ refused ──> asked: stop │ leave it out ──> abort, replay without it
-//!                                                                            └─ committed: carefree
+//!   batch ── refused ──> abort, halve (see `bisect`) ──> few are left: each output waits for the one before
+//!     └─ refused ──> an output: asked: stop │ leave it out ──────> abort, replay without it
+//!                    a changelog record: its input is given up ──> abort, replay without that
 //! ```
 //!
 //! A transaction one of whose records was refused can only be aborted, and librdkafka tells of all
-//! records that travelled in one batch with it that they were refused. So it is found by sending the
-//! records of that batch one by one, which takes a round trip each: until what had failed is committed.
+//! records that travelled in one batch with it that they were refused. So the last few are sent one by
+//! one, which takes a round trip each, and tells the output, not only its input.
 //!
 //! # Invariants
 //!
@@ -19,15 +19,13 @@
 
 use std::collections::BTreeMap;
 
-use super::active_task::ActiveTask;
+use super::external::Refusal;
 use super::task::Task;
-use super::worker::{TURN_RECORDS_FIRST, Worker};
-use crate::broker::Cluster;
-use crate::error::{Error, Recovery};
+use crate::error::{Blame, Error, Recovery};
 use crate::handler::{Answer, DeadLetter};
 use crate::metrics::DropReason;
 use crate::processor::{Collector, OutgoingRecord, TopicId};
-use crate::record::{Offset, TopicPartition};
+use crate::record::Offset;
 
 /// Of more refused outputs of one record than this, user code makes new ones in each attempt.
 const REFUSED_MAX: usize = 1_000;
@@ -64,9 +62,6 @@ impl Refused {
     }
 }
 
-/// What has to be committed before outputs travel together again.
-pub(super) type Careful = BTreeMap<TopicPartition, Offset>;
-
 impl Task {
     /// Sends an output of a record that is done.
     pub(super) fn send_out(
@@ -82,7 +77,14 @@ impl Task {
         let Err(error) = collector.send(record) else {
             return Ok(());
         };
-        let sent = error.is_undelivered();
+        if error.blame() == Blame::Batch {
+            // It was some record before this one.
+            return Err(error);
+        }
+        let sent = error.blame() == Blame::Found;
+        if sent && self.scope.sink(record.topic).is_none() {
+            return Err(self.give_up_at(error));
+        }
         match self.scope.decide_late(record, error) {
             Answer::Resume(letters, error) if sent => Err(self.leave_out(record, letters, error)),
             Answer::Resume(letters, error) => {
@@ -131,50 +133,37 @@ impl Task {
         error.recover_by(Recovery::Replay)
     }
 
+    /// A changelog record was refused: the input that it came from is given up in the replay.
+    fn give_up_at(&mut self, error: Error) -> Error {
+        let error = error.blaming(Blame::Found);
+        let error = match self.scope.position() {
+            Some(position) => error.at(position),
+            None => error,
+        };
+        self.condemn_for(error)
+    }
+
+    /// The batch was refused for its only record, or for what was sent last.
+    pub(super) fn blame_last(&mut self, error: Error) -> Error {
+        self.scope.at.set(self.last);
+        self.give_up_at(error)
+    }
+
+    fn condemn_for(&mut self, error: Error) -> Error {
+        let Some(at) = self.scope.at.get() else {
+            return error.settled();
+        };
+        let may_go_on = !self.scope.handlers.processing.only_fails();
+        if !may_go_on || error.is_settled() || self.condemned.contains_key(&at) {
+            return error.recover_by(Recovery::Stop).settled();
+        }
+        self.condemned.insert(at, Refusal::of(&error));
+        error.recover_by(Recovery::Replay)
+    }
+
     /// What an input has committed is not processed again.
     pub(super) fn forget_left_out(&mut self, input: usize, below: Offset) {
         self.left_out
             .retain(|(of, offset), _| *of != input || *offset >= below);
-    }
-}
-
-impl<C: Cluster> Worker<C> {
-    /// A batch that failed for an output, but which? It is processed again to find out, if somebody
-    /// would go on without it.
-    pub(super) fn look_closer(&mut self, error: Error) -> Error {
-        if !error.is_undelivered() {
-            return error;
-        }
-        if error.recovery() == Recovery::Replay {
-            // One output less: that is no repetition.
-            self.replays = super::settle::Replays::default();
-            return error;
-        }
-        let goes_on = !self.settings.config.on_refused_output().only_fails();
-        if !goes_on || self.careful.is_some() || error.is_settled() {
-            return error;
-        }
-        let positions = self.tasks.iter().flat_map(ActiveTask::offsets);
-        let until = positions.map(|(partition, committed)| (partition, committed.offset));
-        self.careful = Some(until.collect());
-        self.turn_records = TURN_RECORDS_FIRST;
-        self.transactor.be_careful(true);
-        error.recover_by(Recovery::Replay)
-    }
-
-    /// Outputs travel together again once all is committed that had failed.
-    pub(super) fn relax(&mut self) {
-        let Some(until) = &self.careful else { return };
-        let lanes = self.tasks.iter().flat_map(|active| &active.lanes);
-        let is_behind = |partition, committed| {
-            let until = until.get(partition);
-            until.is_some_and(|until| committed < *until)
-        };
-        let mut lanes = lanes.map(|lane| (&lane.partition, lane.committed));
-        if lanes.any(|(partition, committed)| is_behind(partition, committed)) {
-            return;
-        }
-        self.careful = None;
-        self.transactor.be_careful(false);
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!   flush ──> external commit, task by task ──┬── done ─────────> Kafka's commit
 //!                                             ├── unreachable ──> abort, replay, until it is given up
-//!                                             ├── refused ──────> abort, stop | replay without the record
+//!                                             ├── refused ──────> abort, stop | replay without the record,
+//!                                             │                   found by halves if nobody says which
 //!                                             └── fenced ───────> abort, join as a new member
 //! ```
 //!
@@ -22,7 +23,7 @@ use super::probe::BatchPoint;
 use super::task::Task;
 use super::worker::{Worker, guard};
 use crate::broker::Cluster;
-use crate::error::{Error, ErrorKind, Recovery};
+use crate::error::{Blame, Error, ErrorKind, Recovery};
 use crate::processor::external::{AppliedPosition, Cause, ExternalFault};
 use crate::record::{Offset, Position, TopicPartition};
 
@@ -39,15 +40,27 @@ const FENCING_WINDOW: Duration = Duration::from_secs(60);
 /// Why a record is not tried again.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    sink: String,
+    /// What it failed at; none for a changelog.
+    node: Option<String>,
+    message: &'static str,
     cause: String,
 }
 
 impl Refusal {
     fn by(sink: &str, cause: &str) -> Self {
         Refusal {
-            sink: sink.to_owned(),
+            node: Some(sink.to_owned()),
+            message: "an external system refused the row of this record",
             cause: cause.to_owned(),
+        }
+    }
+
+    /// The batch was refused, for a record that was found.
+    pub(super) fn of(error: &Error) -> Self {
+        Refusal {
+            node: error.node().map(str::to_owned),
+            message: "a batch cannot be committed with what this record leads to",
+            cause: error.to_string(),
         }
     }
 }
@@ -72,6 +85,8 @@ impl<C: Cluster> Worker<C> {
         if self.tasks.iter().all(|active| active.external_rows() == 0) {
             return Ok(true);
         }
+        // What the broker refuses is known before anything is written elsewhere.
+        self.transactor.deliver_outputs()?;
         self.settings.probe.reach(BatchPoint::BeforeExternalCommit);
         let clock = Arc::clone(&self.settings.clock);
         let deadline = clock.elapsed() + self.settings.config.transaction_timeout() / 2;
@@ -207,6 +222,11 @@ impl Task {
                 let error = Error::new(ErrorKind::External, message).at_node(sink);
                 return error.recover_by(Recovery::Replay);
             }
+            ExternalFault::RefusedBatch(cause) => {
+                // Of which row it is only known that it is one of these.
+                let error = blame("an external system refuses a batch", 0, cause);
+                return error.blaming(Blame::Batch);
+            }
             ExternalFault::Refused(rows) => {
                 return self.settle_refused(sink, rows, position, &blame);
             }
@@ -236,12 +256,19 @@ impl Task {
             }
             first.get_or_insert((row, cause));
         }
-        let (row, cause) = first.unwrap_or((0, "it does not say which".into()));
-        let recovery = match passed_over {
-            true => Recovery::Replay,
-            false => Recovery::Stop,
+        let Some((row, cause)) = first else {
+            let error = blame(
+                "an external system refuses a batch",
+                0,
+                "it names no row".into(),
+            );
+            return error.blaming(Blame::Batch);
         };
-        blame(message, row, cause).recover_by(recovery)
+        let error = blame(message, row, cause);
+        match passed_over {
+            true => error.blaming(Blame::Found).recover_by(Recovery::Replay),
+            false => error,
+        }
     }
 
     fn condemn(&mut self, partition: &TopicPartition, offset: Offset, refusal: Refusal) {
@@ -263,9 +290,12 @@ impl Task {
     #[cold]
     fn verdict(&self, input: usize, offset: Offset) -> Option<Error> {
         let refusal = self.condemned.get(&(input, offset))?;
-        let message = "an external system refused the row of this record";
-        let error = Error::new(ErrorKind::Processing, message).at_node(&refusal.sink);
+        let error = Error::new(ErrorKind::Processing, refusal.message);
         let error = error.because(refusal.cause.clone());
+        let error = match &refusal.node {
+            Some(node) => error.at_node(node),
+            None => error,
+        };
         Some(match self.scope.position() {
             Some(position) => error.at(position),
             None => error,

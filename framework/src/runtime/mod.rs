@@ -27,6 +27,7 @@ mod catch_up;
 #[cfg(test)]
 mod external_tests;
 mod careful;
+mod bisect;
 mod globals;
 mod global_reader;
 #[cfg(test)]

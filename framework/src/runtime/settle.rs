@@ -20,7 +20,7 @@ use super::probe::BatchPoint;
 use super::transaction::Outcome;
 use super::worker::{Worker, guard};
 use crate::broker::{Cluster, Committed, GroupConsumer};
-use crate::error::{Error, ErrorKind, Recovery};
+use crate::error::{Blame, Error, ErrorKind, Recovery};
 use crate::record::TopicPartition;
 
 /// The waits between replays of a batch that cannot commit: doubled from the first to the last.
@@ -53,7 +53,8 @@ impl<C: Cluster> Worker<C> {
         }
         for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
             guard(active, |active| active.flush(calls))?;
-            active.task.log_staged()?;
+            // The last value of a key is of many records, whichever is sent alone.
+            active.task.log_staged().map_err(Error::of_batch)?;
         }
         let offsets: Vec<_> = self.tasks.iter().flat_map(ActiveTask::offsets).collect();
         if offsets.is_empty() {
@@ -82,6 +83,7 @@ impl<C: Cluster> Worker<C> {
         self.settings.probe.reach(BatchPoint::AfterCommit);
         self.replays = Replays::default();
         self.batches += 1;
+        self.narrow();
         let shared = &self.settings.shared;
         for active in self.tasks.iter_mut().filter(|active| active.is_touched()) {
             shared.metrics.add_drops(active.committed()?);
@@ -90,7 +92,6 @@ impl<C: Cluster> Worker<C> {
                 internal.filter(|lane| self.settings.inputs.is_repartition(&lane.partition.topic));
             shared.consumed(internal.map(|lane| (lane.partition.clone(), lane.committed)));
         }
-        self.relax();
         self.settings.probe.reach(BatchPoint::AfterApply);
         Ok(())
     }
@@ -178,7 +179,11 @@ impl<C: Cluster> Worker<C> {
             return Err(error);
         }
         let pause = REPLAY_PAUSE_MIN.saturating_mul(1 << self.replays.count.min(10));
-        let pause = pause.min(REPLAY_PAUSE_MAX);
+        // To look closer is no repetition.
+        let pause = match error.blame() {
+            Blame::Said => pause.min(REPLAY_PAUSE_MAX),
+            Blame::Batch | Blame::Found => Duration::ZERO,
+        };
         self.replays.count += 1;
         self.replays.not_before = now + pause;
         tracing::warn!(%error, pause_ms = pause.as_millis(), "batch aborted, it is processed again");

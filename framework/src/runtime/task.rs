@@ -76,7 +76,7 @@ pub(crate) struct Task {
     partition_times: Vec<Timestamp>,
     committed: Times,
     /// The record of the open batch that was processed last.
-    last: Option<(usize, Offset)>,
+    pub(super) last: Option<(usize, Offset)>,
     /// Records whose rows an external system refused, and why.
     pub(super) condemned: BTreeMap<(usize, Offset), Refusal>,
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active_task::{ActiveTask, Lane, OpenCalls, ParkedTask, Progress};
-use super::careful::Careful;
+use super::bisect::Search;
 use super::external::{EXTERNAL_ROWS_MAX, Fencings};
 use super::global_reader::GlobalReader;
 use super::pace::Pace;
@@ -92,8 +92,8 @@ pub(super) struct Worker<C: Cluster> {
     pub(super) batches: u64,
     pub(super) replays: Replays,
     pub(super) fencings: Fencings,
-    /// While it is looked for which output was refused.
-    pub(super) careful: Option<Careful>,
+    /// While it is looked for what a batch was refused for.
+    pub(super) search: Option<Search>,
     pub(super) turn_records: usize,
     /// The number of the plan that the settings are of.
     plan: u64,
@@ -146,7 +146,7 @@ impl<C: Cluster> Worker<C> {
             batches: 0,
             replays: Replays::default(),
             fencings: Fencings::default(),
-            careful: None,
+            search: None,
             turn_records: TURN_RECORDS_FIRST,
             plan: 0,
         };
@@ -195,7 +195,7 @@ impl<C: Cluster> Worker<C> {
                 Err(error) => self.recover(error)?,
             }
         }
-        match self.finish() {
+        match self.finish().map_err(|error| self.look_closer(error)) {
             // Nothing was lost: whoever comes next processes the batch again.
             Err(error) if error.recovery() != Recovery::Stop => {
                 tracing::warn!(%error, "closing without the last batch");
@@ -248,7 +248,8 @@ impl<C: Cluster> Worker<C> {
             if !reserves {
                 self.fetch(index, FETCH_RECORDS_MAX)?;
             }
-            if !self.tasks[index].has_records() {
+            let records_max = self.turn_room(index);
+            if records_max == 0 || !self.tasks[index].has_records() {
                 if self.tasks[index].is_touched() {
                     // The last batch left calls: a batch without records takes their results.
                     self.begin()?;
@@ -260,7 +261,7 @@ impl<C: Cluster> Worker<C> {
                 return Ok(0);
             }
             let started = self.now();
-            let turn = self.process_turn(index)?;
+            let turn = self.process_turn(index, records_max)?;
             // Of many tasks each makes a question wait for its own turn only.
             self.answer_questions();
             processed += turn.records + usize::from(turn.waits);
@@ -311,8 +312,8 @@ impl<C: Cluster> Worker<C> {
         }
     }
 
-    fn process_turn(&mut self, index: usize) -> Result<Turn, Error> {
-        let (probe, records_max) = (&self.settings.probe, self.turn_records);
+    fn process_turn(&mut self, index: usize, records_max: usize) -> Result<Turn, Error> {
+        let probe = &self.settings.probe;
         guard(&mut self.tasks[index], |active| {
             active.look_ahead(records_max);
             let mut turn = Turn::default();
@@ -403,7 +404,9 @@ impl<C: Cluster> Worker<C> {
             .any(|active| active.external_rows() >= EXTERNAL_ROWS_MAX);
         let due = match self.reserves() {
             true => !self.has_records(),
-            false => drained || old || bytes >= config.batch_bytes_max() || full,
+            false => {
+                drained || old || bytes >= config.batch_bytes_max() || full || self.is_part_full()
+            }
         };
         if !due {
             return Ok(false);

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use crate::broker::{BrokerError, Cluster, Committed, GroupConsumer, Producer, Verdict, Wake};
 use crate::config::Guarantee;
-use crate::error::{Error, ErrorKind, Recovery};
+use crate::error::{Blame, Error, ErrorKind, Recovery};
 use crate::processor::{Collector, OutgoingRecord, TopicId};
 use crate::record::TopicPartition;
 use crate::runtime::probe::{BatchPoint, Probe};
@@ -335,17 +335,35 @@ impl<C: Cluster> Transactor<C> {
         self.inner.borrow_mut().careful = careful;
     }
 
+    /// Delivers what was sent, so that whatever is refused is known.
+    pub(crate) fn deliver_outputs(&self) -> Result<(), Error> {
+        if self.terms.guarantee == Guarantee::AtMostOnce {
+            return Ok(());
+        }
+        self.flush(self.clock.elapsed() + self.terms.transaction)?;
+        self.first_refused().map_or(Ok(()), Err)
+    }
+
     /// Delivers the only record that is on its way: if it is refused, it was this one.
     fn deliver_alone(&self) -> Result<(), Error> {
         self.flush(self.clock.elapsed() + self.terms.transaction)?;
-        if !self.has_delivery_error() {
+        let Some(error) = self.first_refused() else {
             return Ok(());
+        };
+        Err(match error.blame() {
+            Blame::Batch => error.blaming(Blame::Found),
+            Blame::Found | Blame::Said => error,
+        })
+    }
+
+    fn first_refused(&self) -> Option<Error> {
+        if !self.has_delivery_error() {
+            return None;
         }
         let mut inner = self.inner.borrow_mut();
         inner.unclean = true;
         let refusal = inner.first_refusal.take();
-        drop(inner);
-        Err(refused(&refusal.expect("a refusal was seen")))
+        Some(refused(&refusal.expect("a refusal was seen")))
     }
 
     /// Aborts because of `error`, which a failed abort does not outrank: the abort's own road
@@ -535,7 +553,7 @@ fn refused(refusal: &BrokerError) -> Error {
     let message = format!("an output record was refused: {refusal}");
     let error = Error::new(ErrorKind::Production, message).recover_by(recovery);
     match recovery {
-        Recovery::Stop => error.undelivered(),
+        Recovery::Stop => error.blaming(Blame::Batch),
         _ => error,
     }
 }

@@ -14,6 +14,8 @@ mod in_doubt;
 mod zombies;
 mod rebalances;
 mod refusals;
+mod halves;
+mod guarantees;
 mod tables;
 mod chaos;
 

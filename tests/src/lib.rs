@@ -51,6 +51,7 @@ pub mod ledger;
 pub mod punctual;
 pub mod naming;
 pub mod poisoned;
+pub mod refused;
 pub mod worker;
 pub mod postgres;
 pub mod rows;

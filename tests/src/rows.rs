@@ -11,7 +11,8 @@
 
 use std::collections::BTreeMap;
 
-use onceflow_framework::{Error, Record, Topology};
+use onceflow_framework::topology::{Consumed, TopologyBuilder};
+use onceflow_framework::{Error, Record, Topology, serde};
 use onceflow_postgres::PostgresSink;
 
 use crate::{
@@ -59,6 +60,37 @@ pub fn topology(topics: &LedgerTopics, connection: &str, hook: Hook) -> Result<T
         );
         builder.add_external_sink("branch-rows", branches, &[branch]);
     })
+}
+
+/// The tables of an application that does nothing but write its input down.
+pub const JOURNALS: &str = "
+    CREATE TABLE journal (account text NOT NULL, number int8 NOT NULL, amount int8 NOT NULL);
+    CREATE TABLE latest (account text PRIMARY KEY, number int8 NOT NULL, amount int8 NOT NULL)";
+
+/// Writes each entry to the table `journal`, and the last of each account to `latest`, at least once.
+///
+/// # Errors
+///
+/// None, unless the framework has a bug.
+pub fn journal(topics: &LedgerTopics, connection: &str) -> Result<Topology, Error> {
+    let mut builder = TopologyBuilder::new();
+    let input = Consumed::with(serde::utf8(), serde::i64());
+    let entries = builder.add_source("entries", [topics.input.as_str()], input);
+    let columns = |sink: PostgresSink<String, i64>| {
+        let number = |record: &Record<String, i64>| {
+            let value = record.headers.iter().next()?.value.as_deref()?;
+            let tag = String::from_utf8_lossy(value);
+            tag.split('#').nth(1)?.parse::<i64>().ok()
+        };
+        sink.column("number", number)
+            .column("amount", |record| record.value)
+    };
+    let account = |record: &Record<String, i64>| record.key.clone();
+    let all = PostgresSink::insert(connection, "journal").column("account", account);
+    builder.add_external_sink("journal", columns(all), &[&entries]);
+    let last = PostgresSink::upsert_at_least_once(connection, "latest").key("account", account);
+    builder.add_external_sink("latest", columns(last), &[&entries]);
+    builder.build()
 }
 
 /// What the ledger's processors write: words that are mostly numbers.

@@ -74,8 +74,12 @@ pub enum Application {
     Naming,
     /// [`rows`](crate::rows), to this database.
     Rows(String),
+    /// [`rows::journal`](crate::rows::journal), to this database.
+    Journal(String),
     /// [`poisoned`](crate::poisoned); an error that stops a worker ends the process.
     Poisoned(Entries),
+    /// [`refused`](crate::refused).
+    Refused,
 }
 
 /// What happens at the `occurrence`-th time, counted from 1, that a point of a batch is reached.

@@ -18,7 +18,7 @@ use onceflow_framework::{
 };
 use onceflow_tests::{
     ledger::{no_hook, slow_service},
-    naming, poisoned, punctual, rows,
+    naming, poisoned, punctual, refused, rows,
     wait::spawn,
     worker::{Application, At, CLOSE_TIMEOUT, Orders, Then},
 };
@@ -63,7 +63,9 @@ async fn run(orders: Orders) -> Result<(), Error> {
         Application::Punctual => punctual::topology(&orders.topics)?,
         Application::Naming => naming::topology(&orders.topics)?,
         Application::Rows(connection) => rows::topology(&orders.topics, &connection, no_hook())?,
+        Application::Journal(connection) => rows::journal(&orders.topics, &connection)?,
         Application::Poisoned(come) => poisoned::topology(&orders.topics, come)?,
+        Application::Refused => refused::topology(&orders.topics)?,
     };
     let app = App::new(topology, config)?;
     let app = match exits {

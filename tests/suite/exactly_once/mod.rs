@@ -7,6 +7,8 @@ mod records;
 mod poison;
 mod dead_letters;
 mod handlers;
+mod halves;
+mod halves_crash;
 mod outages;
 mod chaos;
 mod time;

@@ -24,7 +24,7 @@ use super::active_task::{ActiveTask, Lane, OpenCalls, ParkedTask, Progress};
 use super::bisect::Search;
 use super::external::{EXTERNAL_ROWS_MAX, Fencings};
 use super::global_reader::GlobalReader;
-use super::pace::Pace;
+use super::pace::{Closed, Pace};
 use super::probe::{BatchPoint, Probe};
 use super::restore::Restore;
 use super::settle::Replays;
@@ -418,8 +418,12 @@ impl<C: Cluster> Worker<C> {
         };
         self.commit_batch(calls)?;
         if drained {
+            let closed = Closed {
+                after: age,
+                committed_after: age + self.now().saturating_sub(now),
+            };
             let linger = self.settings.config.commit_linger();
-            self.pace.rest(self.now(), linger);
+            self.pace.rest(self.now(), closed, linger);
         }
         Ok(true)
     }

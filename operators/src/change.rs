@@ -59,18 +59,15 @@ impl<V> Change<V> {
     }
 
     /// The same, with another old value for the changelogs of buffers, if there is one.
-    pub(crate) fn logged_as(self, old: Option<LoggedOld<V>>) -> Self {
-        let aside = |logged| {
-            Box::new(Aside {
+    pub(crate) fn logged_as(mut self, old: Option<LoggedOld<V>>) -> Self {
+        if old.is_some() {
+            self.aside = Some(Box::new(Aside {
                 is_overtaken: false,
-                logged: Some(logged),
+                logged: old,
                 held: None,
-            })
-        };
-        Change {
-            aside: old.map(aside).or(self.aside),
-            ..self
+            }));
         }
+        self
     }
 
     /// The same, of a record that was held back and came from there.

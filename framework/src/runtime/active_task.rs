@@ -158,10 +158,12 @@ impl ActiveTask {
         {
             return Ok(progress);
         }
-        let has_room = self.task.make_room()?;
-        self.forget_renewed();
-        if !has_room {
-            return Ok(Progress::Waits);
+        if self.task.makes_calls() {
+            let has_room = self.task.make_room()?;
+            self.forget_renewed();
+            if !has_room {
+                return Ok(Progress::Waits);
+            }
         }
         let (next, timestamp, offset) = match self.pick() {
             Ok(Pick::Lane(next, timestamp, offset)) => (next, timestamp, offset),

@@ -34,6 +34,11 @@ impl Task {
         self.take_results_until(Until::Ready)
     }
 
+    /// Whether any of its nodes makes calls.
+    pub(crate) fn makes_calls(&self) -> bool {
+        !self.scope.calls.is_empty()
+    }
+
     /// Forwards results until there is room for more calls, or for a [`SLICE`]; answers whether
     /// there is room.
     pub(crate) fn make_room(&mut self) -> Result<bool, Error> {

@@ -11,8 +11,8 @@
 //!
 //! # Invariants
 //!
-//! - The entries of an account but those of [`LARGE_ROW`] are numbered from 1 without a gap, each has
-//!   its statement but those of [`LARGE_OUTPUT`], and each of both kinds is one dead letter.
+//! - The entries of an account but those of `LARGE_ROW` are numbered from 1 without a gap, each has
+//!   its statement but those of `LARGE_OUTPUT`, and each of both kinds is one dead letter.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -71,6 +71,7 @@ mod offsets;
 mod transactions;
 mod members;
 mod tail;
+mod letters;
 mod losses;
 mod program;
 

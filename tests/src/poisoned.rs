@@ -22,7 +22,7 @@ use onceflow_framework::state::{BufferStore, KeyValueStore, StoreBuilder};
 use onceflow_framework::topology::{Consumed, Produced, Topology, TopologyBuilder};
 use onceflow_framework::{Error, Fault, Headers, Offset, Position, RawRecord, Record, serde};
 
-use crate::{ledger::Ledger, ledger::LedgerTopics, record::Record as Read};
+use crate::{ledger::Ledger, ledger::LedgerTopics, letters::told_and_buried};
 
 const NUMBERS: &str = "numbers";
 const LATER: &str = "later";
@@ -87,16 +87,7 @@ fn is_poison(amount: i64) -> bool {
 ///
 /// At the first difference.
 pub fn audit(ledger: &Ledger<'_>, come: Entries, scope: FailureScope) {
-    let statements = by_account(
-        &ledger.cluster.settled(&ledger.topics.statements),
-        Read::text,
-    );
-    let letters = ledger.cluster.settled(&ledger.topics.totals);
-    let letters = by_account(&letters, |letter| {
-        let amount = letter.value.as_deref().unwrap_or_default();
-        let amount = <[u8; 8]>::try_from(amount).expect("an amount, as it was");
-        i64::from_be_bytes(amount)
-    });
+    let (statements, letters) = told_and_buried(ledger);
     ledger.with_journal(|journal| {
         let (mut good, mut poison) = (BTreeMap::new(), BTreeMap::new());
         for (account, entries) in journal.accounts() {
@@ -123,15 +114,6 @@ pub fn audit(ledger: &Ledger<'_>, come: Entries, scope: FailureScope) {
         assert_eq!(statements, good, "neighbours are processed once, in order");
         assert_eq!(letters, poison, "exactly the poison is buried, in order");
     });
-}
-
-fn by_account<T>(records: &[Read], read: impl Fn(&Read) -> T) -> BTreeMap<String, Vec<T>> {
-    let mut by_account: BTreeMap<String, Vec<T>> = BTreeMap::new();
-    for record in records {
-        let of_account = by_account.entry(record.key_text()).or_default();
-        of_account.push(read(record));
-    }
-    by_account
 }
 
 /// Numbers the entries of each account, and fails after it has: by error or by panic.

@@ -21,7 +21,7 @@ use onceflow_framework::state::{KeyValueStore, StoreBuilder};
 use onceflow_framework::topology::{Consumed, Produced, Topology, TopologyBuilder};
 use onceflow_framework::{Error, Fault, Record, serde};
 
-use crate::{cluster::Cluster, ledger::Ledger, record::Record as Read};
+use crate::{cluster::Cluster, ledger::Ledger, letters::told_and_buried};
 
 const NUMBERS: &str = "numbers";
 
@@ -120,7 +120,7 @@ impl Model {
 /// At the first difference.
 pub fn audit(ledger: &Ledger<'_>) {
     let model = Model::of(ledger);
-    let (statements, letters) = found(ledger);
+    let (statements, letters) = told_and_buried(ledger);
     assert_eq!(
         statements, model.statements,
         "neighbours are told once, in order"
@@ -139,7 +139,7 @@ pub fn audit(ledger: &Ledger<'_>) {
 /// At the first difference.
 pub fn audit_at_least_once(ledger: &Ledger<'_>) {
     let model = Model::of(ledger);
-    let (statements, letters) = found(ledger);
+    let (statements, letters) = told_and_buried(ledger);
     let told = amounts(&statements);
     for (account, expected) in amounts(&model.statements) {
         let lost: Vec<_> = expected.difference(&told[account]).collect();
@@ -162,28 +162,6 @@ fn amounts(statements: &BTreeMap<String, Vec<String>>) -> BTreeMap<&str, BTreeSe
             (account.as_str(), amounts.collect())
         })
         .collect()
-}
-
-type Statements = BTreeMap<String, Vec<String>>;
-
-fn found(ledger: &Ledger<'_>) -> (Statements, BTreeMap<String, Vec<i64>>) {
-    let statements = ledger.cluster.settled(&ledger.topics.statements);
-    let letters = ledger.cluster.settled(&ledger.topics.totals);
-    let letters = by_account(&letters, |letter| {
-        let amount = letter.value.as_deref().unwrap_or_default();
-        let amount = <[u8; 8]>::try_from(amount).expect("an amount, as it was");
-        i64::from_be_bytes(amount)
-    });
-    (by_account(&statements, Read::text), letters)
-}
-
-fn by_account<T>(records: &[Read], read: impl Fn(&Read) -> T) -> BTreeMap<String, Vec<T>> {
-    let mut by_account: BTreeMap<String, Vec<T>> = BTreeMap::new();
-    for record in records {
-        let of_account = by_account.entry(record.key_text()).or_default();
-        of_account.push(read(record));
-    }
-    by_account
 }
 
 /// Numbers the entries of each account.

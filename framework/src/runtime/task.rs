@@ -99,14 +99,6 @@ struct Times {
 }
 
 impl Times {
-    /// Back to the time of the only partition before what is left to the next batch.
-    fn resume_at(&mut self, time: Timestamp) {
-        self.stream_time = time;
-        self.partition_times.fill(time);
-    }
-}
-
-impl Times {
     /// Of a task that has seen nothing.
     fn before(partition_times: &[Timestamp]) -> Self {
         Times {
@@ -114,6 +106,12 @@ impl Times {
             partition_times: partition_times.to_vec(),
             schedules: Schedules::default(),
         }
+    }
+
+    /// Back to the time of the only partition before what is left to the next batch.
+    fn resume_at(&mut self, time: Timestamp) {
+        self.stream_time = time;
+        self.partition_times.fill(time);
     }
 }
 
